@@ -1,0 +1,195 @@
+"""The carriers: what flows from a data set to a gradient, each a small frozen record.
+
+Dimension suffixes: G rollouts of a group, P prompt tokens, B rows of a packed batch, L positions of a row,
+T completion tokens of a packed batch (all rollouts, end to end), R rollouts of a packed batch.
+
+Nothing here imports torch at run time, so that settings, answers and the command line stay light.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSource:
+    """A picture not yet decoded: a file's path, or the bytes of an encoded picture (PNG, JPEG, ...).
+
+    >>> ImageSource(path="images/33.png").label
+    'images/33.png'
+    """
+
+    path: str | None = None
+    data: bytes | None = field(default=None, repr=False)
+
+    @property
+    def label(self) -> str:
+        """How messages name the picture."""
+        return self.path if self.path is not None else f"<{len(self.data or b'')} bytes in the row>"
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A question with its pictures. There is no field for an answer: a label-free stage cannot read what it is not given.
+
+    `question` holds one `<image>` for each entry of `images`, where that picture stands in the text.
+
+    >>> Prompt(id="world-7", question="<image>Add all dice.", images=(ImageSource(path="7.png"),)).choices is None
+    True
+    """
+
+    id: str
+    question: str
+    images: tuple[ImageSource, ...] = ()
+    choices: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LabeledPrompt:
+    """A prompt with what only `sft`, `rl` and evaluation may see.
+
+    `solution` is a worked chain that ends in the answer (the target of SFT); `unit` belongs to the answer; `meta` is
+    carried through to breakdowns and reports.
+    """
+
+    prompt: Prompt
+    answer: str
+    unit: str | None = None
+    solution: str | None = None
+    meta: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedPrompt:
+    """A prompt as the model reads it, made by the model's family.
+
+    `token_ids` i64[P] has every picture's placeholder already expanded; `positions_3P` i64[3, P] are the rotary
+    positions (temporal, height, width; three equal rows for text-only families); a completion's token k stands at
+    `next_position + k`. `vision` is opaque to everybody but the family: tensors whose first dimension runs over
+    patches or pictures.
+    """
+
+    token_ids: Tensor
+    positions_3P: Tensor
+    next_position: int
+    vision: Mapping[str, Tensor]
+
+    @property
+    def length(self) -> int:
+        """P, the number of prompt tokens."""
+        return int(self.token_ids.shape[0])
+
+
+StopReason = Literal["end", "length"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """One sampled response. `token_ids` includes the end token when `stop` is "end"; `logprobs` has one entry a token:
+    log-probability under the sampling policy at the sampling temperature, before top-p and before banned ids."""
+
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    text: str
+    stop: StopReason
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutGroup:
+    """The G rollouts of one prompt, which travel together from sampling to the gradient.
+
+    `visit` counts how often the prompt has come up in this stage (0 the first time); `policy_version` counts the
+    optimiser steps the sampling policy had seen.
+    """
+
+    prompt: Prompt
+    encoded: EncodedPrompt
+    rollouts: tuple[Rollout, ...]
+    visit: int = 0
+    policy_version: int = 0
+
+    @property
+    def size(self) -> int:
+        """G."""
+        return len(self.rollouts)
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Equivalent answers of a group: `answer` is the form to show, `members` the indices of the rollouts that gave it."""
+
+    answer: str
+    members: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """The outcome of a group's vote.
+
+    `clusters` are sorted by size, largest first, then by first member. `majority` is the index of the winning cluster, or None where
+    nobody could be read, the vote is tied under a policy without a winner, or the quorum was missed. Shares are of
+    the whole group of size G, so that unreadable answers count against everybody.
+
+    Five answers "3", "3.0", None, "4", "3" -> clusters ("3": 0, 1, 4), ("4": 3); majority 0; share 0.6.
+    """
+
+    size: int
+    answers: tuple[str | None, ...]
+    clusters: tuple[Cluster, ...]
+    majority: int | None
+    tie: bool
+
+    @property
+    def winner(self) -> Cluster | None:
+        return None if self.majority is None else self.clusters[self.majority]
+
+    @property
+    def share(self) -> float:
+        """Share of the largest cluster among all G rollouts, 0.0 where no answer could be read."""
+        return len(self.clusters[0].members) / self.size if self.clusters else 0.0
+
+    @property
+    def num_answers(self) -> int:
+        """How many of the G rollouts gave an answer that could be read."""
+        return sum(len(c.members) for c in self.clusters)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupScore:
+    """What a group earned: `rewards` has one finite number a rollout; `components` names parts of it for metrics."""
+
+    rewards: tuple[float, ...]
+    vote: Vote
+    components: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PackedBatch:
+    """Whole groups as rows: `[prompt | completion 1 | ... | completion G]`, the prompt and its pictures once.
+
+    input_ids_BL        i64[B, L]     zero at padding
+    positions_3BL       i64[3, B, L]  restart behind the prompt for each completion
+    group_BL            i32[B, L]     which group of its row a position belongs to, from 0; -1 at padding
+    completion_BL       i32[B, L]     0 in a prompt, k in the group's k-th completion; -1 at padding
+    predictor_T         i64[T]        flat index b * L + l of the position whose hidden state predicts the token
+    target_T            i64[T]        the completion token
+    rollout_T           i64[T]        which of the R rollouts the token belongs to, from 0
+    vision              opaque        pictures of all groups in row order
+
+    A completion's first token is predicted by the last position of the prompt, which its siblings share.
+    """
+
+    input_ids_BL: Tensor
+    positions_3BL: Tensor
+    group_BL: Tensor
+    completion_BL: Tensor
+    predictor_T: Tensor
+    target_T: Tensor
+    rollout_T: Tensor
+    num_rollouts: int
+    vision: Mapping[str, Tensor]
