@@ -1,0 +1,21 @@
+"""`[algo]`: GRPO. Defaults are the paper's code (arXiv 2505.22453; FIELD: clip 0.2/0.3, dual clip 3, k3 at 0.01)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from mmupt.settings import Settings
+
+
+class AlgoSettings(Settings):
+    advantage: Literal["std", "mean", "leave_one_out"] = "std"
+    aggregation: Literal["token_mean", "sequence_mean", "constant"] = "token_mean"
+    clip_low: float = Field(default=0.2, gt=0, lt=1)
+    clip_high: float = Field(default=0.3, gt=0)
+    dual_clip: float | None = Field(default=3.0, gt=1)
+    kl_coef: float = Field(default=0.01, ge=0)
+    kl_estimator: Literal["k1", "k2", "k3"] = "k3"
+    kl_importance: bool = False  # weigh each token's KL by pi / pi_old (arXiv 2512.02556); the paper does not
+    importance_cap: float | None = Field(default=None, gt=0)

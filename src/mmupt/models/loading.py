@@ -1,0 +1,124 @@
+"""Loading and saving a model with its family, the same way for a hub id and for a folder of our own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+
+from mmupt.errors import ModelError
+from mmupt.models.families import FAMILIES
+from mmupt.models.families.base import Family
+from mmupt.models.settings import ModelSettings
+
+
+_FINGERPRINT = "mmupt_tokenizer"
+"""The key of config.json that says with which tokenizer a model was saved."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model, its family and where it runs. Weights are fp32 (AdamW's steps at lr 1e-6 vanish in bf16 weights);
+    `dtype` is what a forward computes in."""
+
+    model: nn.Module
+    family: Family
+    device: torch.device
+    dtype: torch.dtype
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
+
+
+def load_family(path: str, settings: ModelSettings) -> Family:
+    """The family of `path` (a folder or a hub id) with its tokenizer, without the weights.
+
+    ModelError names the folder or id and what is missing, foreign or damaged.
+    """
+    from transformers import AutoConfig
+
+    revision = _revision(path, settings)
+    try:
+        config = AutoConfig.from_pretrained(path, revision=revision)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(_not_loaded(path, error)) from error
+    family_class = FAMILIES.get(config.model_type)
+    if family_class is None:
+        raise ModelError(f"{path}: architecture {config.model_type!r} is not known; known: {', '.join(sorted(FAMILIES))}")
+    try:
+        family = family_class.load(path, config, revision)
+    except (OSError, ValueError) as error:
+        raise ModelError(_not_loaded(path, error)) from error
+    written_with = getattr(config, _FINGERPRINT, None)
+    if written_with is not None and written_with != tokenizer_fingerprint(family.tokenizer):
+        raise ModelError(
+            f"{path}: model and tokenizer do not belong together, the model was saved with another tokenizer; "
+            "copy both from one folder"
+        )
+    return family
+
+
+def load_model(path: str, settings: ModelSettings, device: torch.device) -> LoadedModel:
+    """The whole model, frozen parts and gradient checkpointing applied. ModelError as for `load_family`."""
+    from transformers import AutoModelForImageTextToText
+
+    family = load_family(path, settings)
+    try:
+        model = AutoModelForImageTextToText.from_pretrained(
+            path,
+            revision=_revision(path, settings),
+            dtype=torch.float32,
+            attn_implementation=settings.attention,
+            use_safetensors=True,
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise ModelError(_not_loaded(path, error)) from error
+    freeze(model, family, settings)
+    if settings.gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    model.to(device)
+    # transformers checkpoints in training mode only. Nothing here has dropout, so that mode is exact as well.
+    model.train(settings.gradient_checkpointing)
+    return LoadedModel(model, family, device, getattr(torch, settings.dtype))
+
+
+def freeze(model: nn.Module, family: Family, settings: ModelSettings) -> None:
+    """Switch gradients off for the parts named in `settings.freeze`; ModelError where nothing is left to train."""
+    prefixes = tuple(prefix for part in settings.freeze for prefix in family.parts[part])
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(not (prefixes and name.startswith(prefixes)))
+    if not any(p.requires_grad for p in model.parameters()):
+        raise ModelError(f"model.freeze = {list(settings.freeze)} leaves nothing to train; leave one part out")
+
+
+def tokenizer_fingerprint(tokenizer: Any) -> str:
+    """A hash of every token with its id. Two tokenizers of one size can pass for each other and make every answer
+    wrong, so the folders that mmupt writes remember whose they are."""
+    entries = sorted(tokenizer.get_vocab().items())
+    return hashlib.blake2b(json.dumps(entries).encode(), digest_size=16).hexdigest()
+
+
+def save_model(loaded: LoadedModel, folder: Path) -> None:
+    """A Hugging Face folder that `load_model`, and any other tool, loads."""
+    folder.mkdir(parents=True, exist_ok=True)
+    saver: Any = loaded.model
+    setattr(saver.config, _FINGERPRINT, tokenizer_fingerprint(loaded.family.tokenizer))
+    saver.save_pretrained(folder, safe_serialization=True)
+    loaded.family.save(str(folder))
+
+
+def _revision(path: str, settings: ModelSettings) -> str | None:
+    """A revision belongs to the hub id of the recipe, not to the folders a run writes."""
+    return settings.revision if path == settings.path else None
+
+
+def _not_loaded(path: str, error: Exception) -> str:
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    kind = "folder" if Path(path).exists() else "neither a folder here nor reachable as a Hugging Face id"
+    return f"model {path!r} ({kind}) could not be loaded: {reason}"
