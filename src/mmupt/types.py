@@ -35,7 +35,7 @@ class ImageSource:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A question with its pictures. There is no field for an answer: a label-free stage cannot read what it is not given.
+    """A question with its pictures. It has no field for an answer: a label-free stage cannot read what it is not given.
 
     `question` holds one `<image>` for each entry of `images`, where that picture stands in the text.
 
@@ -121,7 +121,7 @@ class RolloutGroup:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Equivalent answers of a group: `answer` is the form to show, `members` the indices of the rollouts that gave it."""
+    """Equivalent answers of a group: `answer` is the form to show, `members` the indices of rollouts that gave it."""
 
     answer: str
     members: tuple[int, ...]
@@ -131,9 +131,9 @@ class Cluster:
 class Vote:
     """The outcome of a group's vote.
 
-    `clusters` are sorted by size, largest first, then by first member. `majority` is the index of the winning cluster, or None where
-    nobody could be read, the vote is tied under a policy without a winner, or the quorum was missed. Shares are of
-    the whole group of size G, so that unreadable answers count against everybody.
+    `clusters` are sorted by size, largest first, then by first member. `majority` is the index of the winning cluster,
+    or None where nobody could be read, the vote is tied under a policy without a winner, or the quorum was missed.
+    Shares are of the whole group of size G, so that unreadable answers count against everybody.
 
     Five answers "3", "3.0", None, "4", "3" -> clusters ("3": 0, 1, 4), ("4": 3); majority 0; share 0.6.
     """

@@ -51,7 +51,12 @@ def ragged(flat: Tensor) -> list[list[float]]:
 
 CASES = list(
     itertools.product(
-        ["token_mean", "sequence_mean", "constant"], [None, 3.0], [0.0, 0.1], ["k1", "k2", "k3"], [None, 1.2], [False, True]
+        ["token_mean", "sequence_mean", "constant"],
+        [None, 3.0],
+        [0.0, 0.1],
+        ["k1", "k2", "k3"],
+        [None, 1.2],
+        [False, True],
     )
 )
 
@@ -69,7 +74,9 @@ def test_loss_equals_the_slow_reference(
         kl_importance=kl_importance,
     )
     rng = torch.Generator().manual_seed(len(aggregation))
-    new, old, reference, sampling = (torch.randn(sum(LENGTHS), generator=rng, dtype=torch.float64) - 2 for _ in range(4))
+    new, old, reference, sampling = (
+        torch.randn(sum(LENGTHS), generator=rng, dtype=torch.float64) - 2 for _ in range(4)
+    )
     advantages_R = torch.tensor([1.5, -2.0, 0.0, -0.5], dtype=torch.float64)
     rollout_T = torch.repeat_interleave(torch.arange(4), torch.tensor(LENGTHS))
     totals = Totals(tokens=sum(LENGTHS), rollouts=4, max_new_tokens=MAX_NEW_TOKENS)

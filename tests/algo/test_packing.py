@@ -23,14 +23,18 @@ def text_prompt(length: int, first_id: int) -> EncodedPrompt:
 
 
 groups = st.lists(
-    st.tuples(st.integers(1, 5), st.lists(st.lists(st.integers(1, 99), min_size=1, max_size=4), min_size=1, max_size=4)),
+    st.tuples(
+        st.integers(1, 5), st.lists(st.lists(st.integers(1, 99), min_size=1, max_size=4), min_size=1, max_size=4)
+    ),
     min_size=1,
     max_size=4,
 )
 
 
 @given(groups, st.integers(0, 60))
-def test_every_position_sees_its_own_past_and_nothing_else(shape: list[tuple[int, list[list[int]]]], row_tokens: int) -> None:
+def test_every_position_sees_its_own_past_and_nothing_else(
+    shape: list[tuple[int, list[list[int]]]], row_tokens: int
+) -> None:
     """For each completion token: the keys it may look at, in order, spell exactly prompt + own completion so far."""
     items = [PackItem(text_prompt(p, 1000 * (i + 1)), completions) for i, (p, completions) in enumerate(shape)]
     batch = pack(items, no_vision, row_tokens=row_tokens)

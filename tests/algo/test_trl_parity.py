@@ -1,7 +1,7 @@
 """The loss on one batch against TRL 1.16's GRPOTrainer: same model, same rollouts, pictures included.
 
-TRL pads and repeats prompt and picture for each completion; ours packs the group. The old and reference log-probs are drawn
-at random around the policy's, wide enough that both clip bounds are active.
+TRL pads and repeats prompt and picture for each completion; ours packs the group. The old and reference log-probs are
+drawn at random around the policy's, wide enough that both clip bounds are active.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def trl_inputs(
         "advantages": advantages_R,
         "num_items_in_batch": torch.tensor(at),
         "mm_token_type_ids": types,
-        "num_images": [int(len(p.vision.get("image_grid_thw", ()))) for p, _ in rows],
+        "num_images": [len(p.vision.get("image_grid_thw", ())) for p, _ in rows],
         **tiny.family.merge_vision([p.vision for p, _ in rows]),
     }
 

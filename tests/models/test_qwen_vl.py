@@ -70,7 +70,9 @@ def test_a_long_prompt_is_refused_and_never_cut(tiny: LoadedModel) -> None:
     prompt = Prompt("row-9", "<image>Add all dice.", (picture,))
     encoder = PromptEncoder(tiny.family, PromptSettings(max_tokens=50, min_pixels=3136, max_pixels=100_000))
     for attempt in (encoder, encoder.check_length):
-        with pytest.raises(PromptTooLong, match=r"row-9 has 1\d\d tokens .* prompt.max_tokens = 50; .*prompt.max_pixels"):
+        with pytest.raises(
+            PromptTooLong, match=r"row-9 has 1\d\d tokens .* prompt.max_tokens = 50; .*prompt.max_pixels"
+        ):
             attempt(prompt)
 
 
@@ -114,7 +116,9 @@ def test_damaged_weights_are_one_clear_message(tiny_folder: Path, tmp_path: Path
         load_model(str(folder), ModelSettings(path="x"), CPU)
 
 
-@pytest.mark.parametrize(("freeze", "prefix"), [(("vision",), "model.visual.blocks"), (("language",), "model.language")])
+@pytest.mark.parametrize(
+    ("freeze", "prefix"), [(("vision",), "model.visual.blocks"), (("language",), "model.language")]
+)
 def test_frozen_parts_have_no_gradient(tiny_folder: Path, freeze: tuple[str, ...], prefix: str) -> None:
     model = load_model(str(tiny_folder), ModelSettings(path="x", freeze=freeze), CPU).model  # type: ignore[arg-type]
     frozen = {name for name, p in model.named_parameters() if not p.requires_grad}

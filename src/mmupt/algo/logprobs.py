@@ -32,7 +32,9 @@ def token_logprobs(
             entropy_C = normaliser_C - ((logits_CV - normaliser_C[:, None]).exp() * logits_CV).sum(-1)
         return logprobs_C, entropy_C
 
-    keep_graph = torch.is_grad_enabled() and (hidden_TD.requires_grad or any(p.requires_grad for p in head.parameters()))
+    keep_graph = torch.is_grad_enabled() and (
+        hidden_TD.requires_grad or any(p.requires_grad for p in head.parameters())
+    )
     pieces = []
     for start in range(0, target_T.shape[0], chunk):
         arguments = hidden_TD[start : start + chunk], target_T[start : start + chunk]

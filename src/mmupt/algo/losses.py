@@ -55,8 +55,8 @@ def kl_terms(logprobs_T: Tensor, reference_T: Tensor, estimator: str) -> Tensor:
     """Per-token estimate of KL(policy || reference) from sampled tokens, with d = log pi_ref - log pi:
     k1 = -d, k2 = d^2 / 2, k3 = exp(d) - d - 1 (J. Schulman, "Approximating KL divergence", 2020).
 
-    As a loss, on tokens drawn from the policy, k2 has the gradient of KL(policy || reference) in expectation, k3 that of
-    KL(reference || policy), and k1's is zero. k3 is what the paper and most trainers use.
+    As a loss, on tokens drawn from the policy, k2 has the gradient of KL(policy || reference) in expectation, k3 that
+    of KL(reference || policy), and k1's is zero. k3 is what the paper and most trainers use.
     """
     d_T = reference_T - logprobs_T
     if estimator == "k1":

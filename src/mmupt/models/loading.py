@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,18 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from torch import nn
+from transformers.utils import logging as transformers_logging
 
 from mmupt.errors import ModelError
 from mmupt.models.families import FAMILIES
 from mmupt.models.families.base import Family
 from mmupt.models.settings import ModelSettings
 
-
 _FINGERPRINT = "mmupt_tokenizer"
 """The key of config.json that says with which tokenizer a model was saved."""
+
+
+transformers_logging.disable_progress_bar()  # a bar a shard, into the middle of a run's own lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,9 @@ def load_family(path: str, settings: ModelSettings) -> Family:
         raise ModelError(_not_loaded(path, error)) from error
     family_class = FAMILIES.get(config.model_type)
     if family_class is None:
-        raise ModelError(f"{path}: architecture {config.model_type!r} is not known; known: {', '.join(sorted(FAMILIES))}")
+        raise ModelError(
+            f"{path}: architecture {config.model_type!r} is not known; known: {', '.join(sorted(FAMILIES))}"
+        )
     try:
         family = family_class.load(path, config, revision)
     except (OSError, ValueError) as error:
@@ -95,6 +101,25 @@ def freeze(model: nn.Module, family: Family, settings: ModelSettings) -> None:
         parameter.requires_grad_(not (prefixes and name.startswith(prefixes)))
     if not any(p.requires_grad for p in model.parameters()):
         raise ModelError(f"model.freeze = {list(settings.freeze)} leaves nothing to train; leave one part out")
+
+
+def model_fingerprint(path: str, settings: ModelSettings) -> str:
+    """A hash of the sizes in config.json and of the tokenizer: what two states of one model share, whatever their
+    weights, and two models do not."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(path, revision=_revision(path, settings))
+    sizes = json.dumps([config.model_type, *sorted(_whole_numbers(config.to_dict()))])
+    vocabulary = tokenizer_fingerprint(load_family(path, settings).tokenizer)
+    return hashlib.blake2b(f"{sizes} {vocabulary}".encode(), digest_size=16).hexdigest()
+
+
+def _whole_numbers(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, int]]:
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _whole_numbers(value, f"{prefix}{key}.")
+        elif isinstance(value, int) and not isinstance(value, bool):
+            yield f"{prefix}{key}", value
 
 
 def tokenizer_fingerprint(tokenizer: Any) -> str:

@@ -20,15 +20,15 @@ def attach_adapter(loaded: LoadedModel, settings: LoraSettings, seed: int) -> Lo
     """The model with a new adapter, which alone is trained; it computes the same until the first step (B is zero)."""
     from peft import LoraConfig, get_peft_model
 
-    config = LoraConfig(
-        r=settings.rank, lora_alpha=settings.alpha, lora_dropout=settings.dropout, target_modules=list(settings.targets)
-    )
+    config = LoraConfig(r=settings.rank, lora_alpha=settings.alpha, target_modules=list(settings.targets))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
-            wrapped = get_peft_model(loaded.model, config)  # type: ignore[arg-type]
+            wrapped = get_peft_model(loaded.model, config)
         except ValueError as error:
-            raise ConfigError(f"model.lora.targets = {list(settings.targets)} fits no module of the model: {error}") from error
+            raise ConfigError(
+                f"model.lora.targets = {list(settings.targets)} fits no module of the model: {error}"
+            ) from error
     wrapped.to(loaded.device)
     wrapped.train(loaded.model.training)
     return replace(loaded, model=wrapped)

@@ -12,13 +12,15 @@ Part = Literal["vision", "projector", "language"]
 
 
 class LoraSettings(Settings):
-    """Low-rank adapters through peft; the reference policy is the model with the adapter switched off."""
+    """Low-rank adapters through peft; the reference policy is the model with the adapter switched off. There is no
+    dropout: it would make the log-probs of one policy differ between two forwards."""
 
     rank: int = Field(default=16, ge=1)
     alpha: float = Field(default=32.0, gt=0)
-    dropout: Literal[0.0] = 0.0  # a dropout mask would make the log-probs of one policy differ between two forwards
     targets: tuple[str, ...] = Field(
-        default=("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"), strict=False, min_length=1
+        default=("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
+        strict=False,
+        min_length=1,
     )
 
 

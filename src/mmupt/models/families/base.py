@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from PIL.Image import Image
 from torch import Tensor, nn
@@ -32,10 +32,12 @@ class Family(Protocol):
     """Sampling stops behind one of these."""
     banned_ids: tuple[int, ...]
     """Never sampled: picture placeholders, other non-text ids, and ids behind the tokenizer's last one."""
-    parts: Mapping[str, tuple[str, ...]]
+    parts: ClassVar[Mapping[str, tuple[str, ...]]]
     """Parameter-name prefixes of "vision", "projector" and "language", for freezing."""
 
-    def encode(self, messages: Sequence[Mapping[str, Any]], images: Sequence[Image], limits: PixelLimits) -> EncodedPrompt:
+    def encode(
+        self, messages: Sequence[Mapping[str, Any]], images: Sequence[Image], limits: PixelLimits
+    ) -> EncodedPrompt:
         """Chat messages (text and image parts) to what the model reads. DataError where text and pictures disagree."""
         ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from PIL.Image import Image
@@ -14,13 +14,20 @@ from mmupt.models.families.base import PixelLimits
 from mmupt.types import EncodedPrompt
 
 IMAGE_TOKEN = "<|image_pad|>"
-_NEVER_SAMPLED = ("<|image_pad|>", "<|video_pad|>", "<|vision_pad|>", "<|vision_start|>", "<|vision_end|>", "<|im_start|>")
+_NEVER_SAMPLED = (
+    "<|image_pad|>",
+    "<|video_pad|>",
+    "<|vision_pad|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|im_start|>",
+)
 
 
 class QwenVL:
     """Tokenizer and PIL picture processor of a Qwen2.5-VL; needs no torchvision."""
 
-    parts = {
+    parts: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "vision": ("model.visual.patch_embed.", "model.visual.blocks."),
         "projector": ("model.visual.merger.",),
         "language": ("model.language_model.", "lm_head."),
@@ -28,7 +35,9 @@ class QwenVL:
 
     def __init__(self, config: Any, tokenizer: Any, image_processor: Any) -> None:
         if tokenizer.chat_template is None:
-            raise ModelError("the tokenizer has no chat template; use an instruction-tuned model, or add chat_template.jinja")
+            raise ModelError(
+                "the tokenizer has no chat template; use an instruction-tuned model, or add chat_template.jinja"
+            )
         self.tokenizer = tokenizer
         self.image_processor = image_processor
         self.merge_size = int(config.vision_config.spatial_merge_size)
@@ -56,7 +65,9 @@ class QwenVL:
         tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
         return cls(config, tokenizer, Qwen2VLImageProcessorPil.from_pretrained(path, revision=revision))
 
-    def encode(self, messages: Sequence[Mapping[str, Any]], images: Sequence[Image], limits: PixelLimits) -> EncodedPrompt:
+    def encode(
+        self, messages: Sequence[Mapping[str, Any]], images: Sequence[Image], limits: PixelLimits
+    ) -> EncodedPrompt:
         ids = self._tokenize(messages, len(images))
         vision: dict[str, Tensor] = {}
         grids: list[tuple[int, int, int]] = []
@@ -157,7 +168,7 @@ class QwenVL:
 def _core(model: nn.Module) -> nn.Module:
     """The module below the LM head, also when a LoRA wrapper stands around the model."""
     base = model.get_base_model() if hasattr(model, "get_base_model") else model  # type: ignore[operator]
-    return base.model  # type: ignore[union-attr, return-value]
+    return base.model  # type: ignore[return-value]
 
 
 def _end_ids(config: Any, tokenizer: Any) -> frozenset[int]:

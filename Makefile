@@ -1,0 +1,48 @@
+# make demo    the offline demo, a few minutes on two CPU cores (ARGS="--seed 3" is handed on)
+# make test    lint, then the tests that are not slow
+# make lint    ruff and mypy
+# make clean   remove .venv, caches and build products; runs/ stays
+#
+# Each target makes or renews .venv by itself. constraints.txt pins every version, torch above all: an unpinned torch
+# brings several gigabytes of CUDA libraries along.
+
+PYTHON ?= python3
+ARGS ?=
+WORKERS ?= 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+BASE := $(VENV)/.stamp-base
+DEV := $(VENV)/.stamp-dev
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint clean
+
+help:
+	@sed -n '/^# make/s/^# //p' Makefile
+
+# A finished demo is replaced, unless it is to be resumed.
+demo: $(BASE)
+	$(BIN)/mmupt demo $(if $(filter --resume --overwrite,$(ARGS)),,--overwrite) $(ARGS)
+
+test: lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m "not slow" $(ARGS)
+
+lint: $(DEV)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# One rule installs, for use (.stamp-base) or for work on mmupt itself (.stamp-dev).
+$(BASE): EXTRA :=
+$(DEV): EXTRA := [dev]
+$(BASE) $(DEV): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "error: mmupt needs Python 3.11 or newer, and '$(PYTHON)' is not; name one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(BIN)/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.$(EXTRA)'
+	@touch $@

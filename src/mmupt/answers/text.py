@@ -1,0 +1,140 @@
+r"""Clean-up of answer text, before anything is read from it.
+
+Everything here is linear in the length of the text or bounded by a small number of passes, whatever the text.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+MAX_LENGTH = 1000
+"""Longest answer, in characters, that is read as an answer. What is longer is a derivation, or an attack."""
+
+_MAX_PASSES = 6  # wrappers around wrappers: `**$\boxed{\text{B}}$**` takes four
+
+_CHARACTERS = {
+    "−": "-", "–": "-", "—": "-", "‐": "-", "‑": "-", "﹣": "-",
+    "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "∙": r"\cdot ", "÷": "/", "∕": "/", "⁄": "/",
+    "º": "°", "˚": "°", "％": "%", "√": r"\sqrt ", "π": r"\pi ", "∞": r"\infty ", "≤": r"\leq ", "≥": r"\geq ",
+    "²": "^2", "³": "^3", "，": ", ", "“": '"', "”": '"', "‘": "'", "’": "'",
+}  # fmt: skip
+_SPACING = re.compile(r"\\[,;:> ]|\\q?quad(?![A-Za-z])|~|\\(?:displaystyle|textstyle|left|right|limits)(?![A-Za-z])")
+_WORD_COMMAND = re.compile(
+    r"\\(?:text(?:bf|it|rm|sf|tt|normal)?|math(?:rm|bf|it|sf|tt|bb|cal)|operatorname|mbox|hbox|bm|boldsymbol)"
+    r"\s*\{([^{}]*)\}"
+)
+_DEGREES = re.compile(r"\s*(?:\^\s*(?:\{\s*)?\\circ(?![A-Za-z])(?:\s*\})?|\\degree(?![A-Za-z])|°)")
+_DEGREE_WORD = re.compile(r"(?<=[\d\s})])\{?(?:degrees?|deg)\}?\s*$", re.IGNORECASE)
+_PAIRS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"), ("__", "__"), ("`", "`"), ('"', '"'),
+          ("{", "}"))  # fmt: skip
+_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
+_DEFINITION = re.compile(r"\s*(?:\\angle\s*)?(?:\\?[A-Za-z]+|[A-Za-z](?:_\{?\w{1,4}\}?)?)\s*(?<![<>!:])=\s*(?=\S)")
+
+
+def printable(text: str) -> str:
+    r"""Without control, zero-width and formatting characters; tabs and newlines stay, full-width forms become ASCII.
+
+    >>> printable("4\u200b2\x00 \uff10")
+    '42 0'
+    """
+    # Source text written without escaping turns `\frac` into a form feed and "rac": that is damage, not an answer.
+    text = text.replace("\x0crac", "\\frac")
+    if text.isascii() and text.isprintable():
+        return text
+    kept = []
+    for c in text:
+        category = unicodedata.category(c)
+        if c in "\n\t":
+            kept.append(c)
+        elif category == "Zs":
+            kept.append(" ")
+        elif category[0] != "C":
+            kept.append(unicodedata.normalize("NFKC", c) if "\uff00" <= c <= "\uffef" else c)
+    return "".join(kept)
+
+
+def tidy(answer: str) -> str:
+    r"""The answer without its wrapping: maths delimiters, boxes, `\text`, Markdown, degree signs, a trailing period,
+    and the name of what is asked for (`x = 5`, `\angle ABC = 60`).
+
+    >>> tidy(r"**$\boxed{x = \text{ 60}^{\circ}}$**.")
+    '60'
+    """
+    text = printable(answer)
+    if not text.isascii():
+        text = _spell_out(text)
+    if "\\" in text or "~" in text:
+        text = _simplify_latex(text)
+    text = _DEGREE_WORD.sub("", _DEGREES.sub("", text))
+    for _ in range(_MAX_PASSES):
+        before = text
+        text = text.strip().rstrip(".,;:。、").strip()
+        text = _unwrapped(text)
+        text = _value_of_definition(text)
+        if text == before:
+            break
+    return " ".join(text.split())
+
+
+def inner(text: str) -> tuple[str, str, str] | None:
+    """(opening, content, closing) where one pair of brackets encloses the whole text, else None."""
+    if len(text) < 2 or text[0] not in "([{" or text[-1] not in ")]}":
+        return None
+    depth = 0
+    for i, c in enumerate(text):
+        depth += (c in "([{") - (c in ")]}")
+        if depth == 0 and i < len(text) - 1:
+            return None
+    return (text[0], text[1:-1].strip(), text[-1]) if depth == 0 else None
+
+
+def _spell_out(text: str) -> str:
+    out = []
+    for c in text:
+        if unicodedata.category(c) == "No" and "⁄" in (parts := unicodedata.normalize("NFKC", c)):
+            out.append(" " + parts.replace("⁄", "/"))  # a vulgar fraction: ½
+        else:
+            out.append(_CHARACTERS.get(c, c))
+    return "".join(out)
+
+
+def _simplify_latex(text: str) -> str:
+    text = (
+        text.replace("{,}", ",")
+        .replace(r"\!", "")
+        .replace(r"\%", "%")
+        .replace(r"\$", "$")
+        .replace(r"\textdollar", "$")
+        .replace(r"\_", "_")
+        .replace("\\&", "&")
+    )
+    text = re.sub(r"\\[dtc]frac(?![A-Za-z])", r"\\frac", text)
+    text = _SPACING.sub(" ", text)
+    for _ in range(_MAX_PASSES):
+        text, count = _WORD_COMMAND.subn(r" \1 ", text)
+        if not count:
+            break
+    return text
+
+
+def _unwrapped(text: str) -> str:
+    box = _BOX.match(text)
+    if box and (whole := inner(text[box.end() - 1 :])):
+        return whole[1]
+    for opening, closing in _PAIRS:
+        if len(text) > len(opening) + len(closing) and text.startswith(opening) and text.endswith(closing):
+            content = text[len(opening) : -len(closing)]
+            if opening == "{":
+                whole = inner(text)
+                return whole[1] if whole else text
+            return text if opening in content or closing in content else content
+    return text
+
+
+def _value_of_definition(text: str) -> str:
+    """`x = 5` says 5; `x = 1, y = 2`, `x + y = 4` and `V = W` say more than a value."""
+    if text.count("=") != 1 or "," in text:
+        return text
+    match = _DEFINITION.match(text)
+    return text[match.end() :] if match and not text[match.end() :].isalpha() else text

@@ -1,0 +1,236 @@
+"""A recipe's stages, one after another: the model of one stage feeds the next."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+from mmupt.engines.hf import HFEngine
+from mmupt.errors import RunFolderError
+from mmupt.evals.runner import Evaluation, evaluate
+from mmupt.evals.settings import EvaluationSettings
+from mmupt.models.encoding import PromptEncoder
+from mmupt.models.loading import LoadedModel, load_model, model_fingerprint
+from mmupt.models.lora import attach_adapter, merge_adapter
+from mmupt.preflight import EVALUATION, WORLD_MODEL, Preflight, preflight
+from mmupt.recipe import Recipe, dump_recipe
+from mmupt.report.report import write_report
+from mmupt.rewards import build_reward
+from mmupt.runtime.checkpoints import latest_checkpoint, load_state
+from mmupt.runtime.files import write_json
+from mmupt.runtime.groups import write_groups
+from mmupt.runtime.metrics import MetricsLog
+from mmupt.runtime.progress import Progress
+from mmupt.runtime.run_folder import RunFolder
+from mmupt.runtime.seeds import derive_seed
+from mmupt.train.context import StageContext
+from mmupt.train.grpo import train_grpo
+from mmupt.train.reference import Reference
+from mmupt.train.settings import EvalStage, GrpoStage, SftStage
+from mmupt.train.sft import train_sft
+
+START = "base"
+"""How results name the model before the first stage."""
+
+
+def run_recipe(recipe: Recipe, *, resume: bool = False, overwrite: bool = False) -> Path:
+    """Run every stage of `recipe` in its run folder, which is returned.
+
+    What can be checked is checked before the folder is made. With `resume`, finished stages and measurements are taken
+    over and the stage that was interrupted goes on from its last checkpoint. `overwrite` removes an earlier run first.
+    """
+    root = Path(recipe.run_dir or f"runs/{recipe.name}")
+    text = dump_recipe(recipe)
+    with preflight(recipe) as ready:
+        if overwrite and not resume and root.exists():
+            RunFolder.remove(root)
+        with (
+            RunFolder.resume(root, text) if resume else RunFolder.create(root, text, recipe.seed) as run,
+            MetricsLog(run.metrics) as metrics,
+            Progress() as progress,
+        ):
+            Pipeline(recipe, ready, run, metrics, progress).run()
+    return root
+
+
+@dataclass(slots=True)
+class Pipeline:
+    """One run. `model_path` is the newest model on the disk, `loaded` the same in memory once somebody needs it."""
+
+    recipe: Recipe
+    ready: Preflight
+    folder: RunFolder
+    metrics: MetricsLog
+    progress: Progress
+    model_path: str = field(init=False)
+    loaded: LoadedModel | None = field(default=None, init=False)
+    results: list[dict[str, object]] = field(default_factory=list, init=False)
+    _earlier_seconds: float = field(default=0.0, init=False)
+    _began: float = field(default_factory=time.perf_counter, init=False)
+
+    def run(self) -> None:
+        """All stages, then summary and report. The report is written also when a stage stops the run."""
+        self.model_path = self._start_model()
+        self._check_model_of_run()
+        self._earlier_seconds = _seconds_so_far(self.folder)
+        for name, count in self.ready.skipped.items():
+            self.progress.note(f'{name}: {count} rows cannot be used and are left out (bad_rows = "skip")')
+        try:
+            self._run_stages()
+        finally:
+            self._write_summary()
+            report = write_report(self.folder.root)
+        self._show_results()
+        self.progress.note(f"report {report}")
+
+    def _run_stages(self) -> None:
+        evaluation = self.recipe.evaluation
+        if evaluation is not None and evaluation.start:
+            self._measure(START, evaluation)
+        for stage in self.recipe.stages:
+            if isinstance(stage, EvalStage):
+                assert evaluation is not None, "a recipe with an eval stage has an [evaluation] table"
+                self._measure(stage.name, evaluation)
+                continue
+            self._train(stage)
+            if evaluation is not None and evaluation.every_stage:
+                self._measure(stage.name, evaluation)
+
+    def _train(self, stage: SftStage | GrpoStage) -> None:
+        """Train, and hand the result on through the disk, unless that was done before the run was interrupted."""
+        checkpoint = latest_checkpoint(self.folder.checkpoints(stage.name))
+        state = load_state(checkpoint) if checkpoint is not None else {}
+        if checkpoint is not None and state.get("finished"):
+            self.model_path, self.loaded = str(checkpoint), None
+            self.progress.note(f"{stage.name}: done before")
+            return
+        step = int(str(state.get("step", 0)))
+        self.metrics.truncate_after(stage.name, step, [s.name for s in self.recipe.stages])
+        self.progress.note(f"{stage.name}: {_what(stage, self.ready)}" + (f", on from step {step}" if step else ""))
+        seed = derive_seed(self.recipe.seed, "stage", stage.name)
+        model, settings = self._model(), self.recipe.model
+        if settings.lora is not None:
+            model = attach_adapter(model, settings.lora, seed)
+        elif checkpoint is not None:
+            model = load_model(str(checkpoint), settings, self.ready.device)
+        context = StageContext(self.folder, self.metrics, self.progress, stage.name, seed, checkpoint)
+        steps = self._train_kind(stage, model, context)
+        if settings.lora is not None:
+            model = merge_adapter(model)
+        self.loaded = model
+        self.model_path = str(context.save_result(steps, model))
+
+    def _train_kind(self, stage: SftStage | GrpoStage, model: LoadedModel, context: StageContext) -> int:
+        if isinstance(stage, SftStage):
+            return train_sft(stage, model, self.ready.labeled[stage.name].rows, context)
+        engine = HFEngine(model, stage.rollout.prompts_at_once)
+        if stage.kind == "upt":
+            prompts = self.ready.blind[stage.name].prompts
+            reward = build_reward(stage.reward, stage.answers, seed=context.seed, labels=None)
+        else:
+            rows = self.ready.labeled[stage.name].rows
+            prompts = [row.prompt for row in rows]
+            labels = {row.prompt.id: row for row in rows}
+            reward = build_reward(stage.reward, stage.answers, seed=context.seed, labels=labels)
+        return train_grpo(stage, model, prompts, reward, engine, self._reference(stage, model), context)
+
+    def _reference(self, stage: GrpoStage, model: LoadedModel) -> Reference | None:
+        """The model as the stage found it, read from the disk again (after a resume the one in memory has moved on)."""
+        if stage.algo.kl_coef == 0:
+            return None
+        if self.recipe.model.lora is not None:
+            return Reference(model, None)
+        frozen = load_model(self.model_path, self.recipe.model, self.ready.device).model
+        return Reference(model, frozen.requires_grad_(False).eval())
+
+    def _measure(self, name: str, settings: EvaluationSettings) -> None:
+        file = self.folder.eval_json(name)
+        if file.exists():
+            self.results.append(json.loads(file.read_text(encoding="utf-8")))
+            return
+        model = self._model()
+        result = evaluate(
+            name,
+            self.ready.labeled[EVALUATION].rows,
+            PromptEncoder(model.family, settings.prompt),
+            HFEngine(model, settings.prompts_at_once),
+            settings,
+            seed=self.recipe.seed,
+            progress=self.progress,
+        )
+        self.results.append(result.summary())
+        self._keep(result)
+        self._write_summary()
+        figures = "  ".join(f"{figure} {e.value:.3f}" for figure, e in result.figures.items())
+        self.progress.note(f"{name}: {figures}  unreadable {result.unreadable:.0%}")
+
+    def _keep(self, result: Evaluation) -> None:
+        groups, scores = result.groups()
+        parquet = self.folder.eval_parquet(result.name)
+        write_groups(parquet, groups, scores, [[0.0] * result.k] * len(groups))
+        write_json(self.folder.eval_json(result.name), result.summary())  # last: with it the measurement counts as done
+
+    def _model(self) -> LoadedModel:
+        if self.loaded is None:
+            self.loaded = load_model(self.model_path, self.recipe.model, self.ready.device)
+        return self.loaded
+
+    def _start_model(self) -> str:
+        """The world's tiny model belongs to the run: it is kept in the run folder, built once."""
+        if self.recipe.model.path != WORLD_MODEL:
+            return self.ready.model_path
+        kept = self.folder.root / "start"
+        if not kept.exists():
+            partial = self.folder.root / "start.tmp"
+            shutil.rmtree(partial, ignore_errors=True)
+            shutil.copytree(self.ready.model_path, partial)
+            partial.rename(kept)
+        return str(kept)
+
+    def _check_model_of_run(self) -> None:
+        """A run is about one model: the one it began with is remembered, and a resumed run must find it again."""
+        fingerprint = model_fingerprint(self.model_path, self.recipe.model)
+        file = self.folder.root / "model.json"
+        if not file.exists():
+            write_json(file, {"fingerprint": fingerprint, "path": self.recipe.model.path})
+        elif json.loads(file.read_text(encoding="utf-8"))["fingerprint"] != fingerprint:
+            raise RunFolderError(
+                f"{self.folder.root}: began with another model than {self.recipe.model.path} is now (other sizes or "
+                "another tokenizer); bring the first one back, or start a new run"
+            )
+
+    def _write_summary(self) -> None:
+        seconds = self._earlier_seconds + time.perf_counter() - self._began
+        summary = {"name": self.recipe.name, "seed": self.recipe.seed, "seconds": round(seconds, 1)}
+        write_json(self.folder.summary, {**summary, "stages": self.results, "skipped": self.ready.skipped})
+
+    def _show_results(self) -> None:
+        if not self.results:
+            return
+        k = self.results[0]["k"]
+        figures = ["greedy", f"mean@{k}", f"maj@{k}", f"pass@{k}"]
+        rows = [[str(r["name"]), *(_figure(r, figure) for figure in figures)] for r in self.results]
+        self.progress.table(f"accuracy on {self.results[0]['n']} held-out questions", ["model", *figures], rows)
+
+
+def _figure(result: dict[str, object], figure: str) -> str:
+    low, high = cast("list[float]", result[f"{figure}_interval"])
+    return f"{100 * float(str(result[figure])):.1f} ({100 * low:.0f}-{100 * high:.0f})"
+
+
+def _what(stage: SftStage | GrpoStage, ready: Preflight) -> str:
+    if isinstance(stage, GrpoStage) and stage.kind == "upt":
+        count, kind = len(ready.blind[stage.name].prompts), "questions without labels"
+    else:
+        count, kind = len(ready.labeled[stage.name].rows), "labeled questions"
+    return f"{count} {kind} from {stage.data.path}"
+
+
+def _seconds_so_far(folder: RunFolder) -> float:
+    if not folder.summary.exists():
+        return 0.0
+    return float(json.loads(folder.summary.read_text(encoding="utf-8"))["seconds"])

@@ -1,0 +1,77 @@
+"""Whether two measurements of a run differ by more than chance."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from mmupt.errors import RunFolderError
+from mmupt.report.reading import RunData, number
+from mmupt.runtime.groups import read_groups
+
+FEWEST_QUESTIONS = 30  # below, the normal approximation of `paired_change` is not to be trusted
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A difference of accuracies with its 95 % interval, in [-1, 1]."""
+
+    value: float
+    low: float
+    high: float
+
+
+def paired_change(run: RunData, before: dict[str, Any], after: dict[str, Any]) -> Change | None:
+    """How mean accuracy changed, question by question: mean of the differences d ± 1.96 sd(d) / sqrt(Q).
+
+    Both measurements ask the same questions, so this sees what two separate intervals cannot. None where fewer than
+    30 questions are found in both files of `evals/`.
+    """
+    old, new = _accuracies(run, before), _accuracies(run, after)
+    differences = [new[question] - old[question] for question in old.keys() & new.keys()]
+    count = len(differences)
+    if count < FEWEST_QUESTIONS:
+        return None
+    mean = math.fsum(differences) / count
+    variance = math.fsum((d - mean) ** 2 for d in differences) / (count - 1)
+    half = 1.96 * math.sqrt(variance / count)
+    return Change(mean, mean - half, mean + half)
+
+
+def verdict(run: RunData, before: dict[str, Any], after: dict[str, Any], key: str) -> int:
+    """1 where a figure of `summary.json` rose by more than chance explains, -1 where it fell, else 0.
+
+    `mean@k` is judged by the paired change where there is one; other figures by whether their intervals lie apart,
+    which is cautious: two intervals can overlap a little and still differ.
+    """
+    if key.startswith("mean@") and (change := paired_change(run, before, after)) is not None:
+        return int(change.low > 0) - int(change.high < 0)
+    old, new = interval(before, key), interval(after, key)
+    if old is None or new is None:
+        return 0
+    return int(new[0] > old[1]) - int(new[1] < old[0])
+
+
+def interval(row: dict[str, Any], key: str) -> tuple[float, float] | None:
+    """The interval of a figure in a row of `summary.json`, None where it has none."""
+    bounds = row.get(f"{key}_interval")
+    if not isinstance(bounds, list) or len(bounds) != 2:
+        return None
+    low, high = number(bounds[0]), number(bounds[1])
+    return None if low is None or high is None else (low, high)
+
+
+def _accuracies(run: RunData, row: dict[str, Any]) -> dict[str, float]:
+    """Mean correctness of the samples of each question, by prompt id."""
+    try:
+        path = run.layout.eval_parquet(str(row.get("name")))
+        if not path.exists():
+            return {}
+        rows: list[dict[str, Any]] = read_groups(path, ["prompt_id", "rewards"])
+    except ValueError:  # a name that no stage can have
+        return {}
+    except RunFolderError as error:
+        run.problems.append(str(error))
+        return {}
+    return {r["prompt_id"]: math.fsum(r["rewards"]) / len(r["rewards"]) for r in rows if r["rewards"]}

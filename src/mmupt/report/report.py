@@ -1,0 +1,89 @@
+"""`report.html`: what a run did, on one page that needs nothing but itself."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from mmupt.report.advice import what_to_know
+from mmupt.report.curves import charts
+from mmupt.report.reading import RunData, Stage, number, read_run
+from mmupt.report.views import clean, group_views, result_table
+from mmupt.runtime.files import write_text
+
+_KINDS = {"sft": "supervised fine-tuning", "rl": "reinforcement learning with labels", "upt": "learning without labels"}
+
+
+def write_report(run: Path) -> Path:
+    """Writes `report.html` into the run folder `run`, atomically, and returns its path.
+
+    Reads the folder only, at any moment of a run: what is missing or damaged is said on the page. Raises RunFolderError
+    where there is no such folder.
+    """
+    data = read_run(Path(run))
+    # Everything is escaped, whatever a template's name ends in; an unknown name in the template is an error.
+    environment = Environment(
+        loader=PackageLoader("mmupt.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    html = environment.get_template("template.html.j2").render(_page(data))
+    write_text(data.layout.report, html)
+    return data.layout.report
+
+
+def _page(data: RunData) -> dict[str, Any]:
+    columns, rows = result_table(data)
+    stages = [_stage(data, stage) for stage in data.stages]  # before `problems`: reading groups may add to them
+    notes = [(note.level, clean(note.title, 300), clean(note.text, 2000)) for note in what_to_know(data)]
+    return {
+        "name": clean(data.summary.get("name") or data.recipe.get("name") or data.layout.root.resolve().name),
+        "description": clean(data.recipe.get("description") or "", 500),
+        "facts": _facts(data),
+        "problems": [clean(problem, 500) for problem in dict.fromkeys(data.problems)],
+        "notes": notes,
+        "columns": columns,
+        "rows": rows,
+        "stages": stages,
+        "recipe": clean(data.recipe_text, 200_000),
+        "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    }
+
+
+def _stage(data: RunData, stage: Stage) -> dict[str, Any]:
+    return {
+        "name": clean(stage.name),
+        "kind": _KINDS.get(stage.kind, clean(stage.kind)),
+        "steps": len(stage.records),
+        "seconds": _duration(sum(value for _, value in stage.series("seconds"))),
+        "charts": charts(stage),
+        "groups": group_views(data, stage),
+    }
+
+
+def _facts(data: RunData) -> list[tuple[str, str]]:
+    versions = data.about.get("versions")
+    facts = {
+        "seed": data.about.get("seed", data.summary.get("seed")),
+        "begun": str(data.about.get("created", "")).replace("T", " ").replace("+00:00", " UTC"),
+        "took": _duration(number(data.summary.get("seconds")) or 0.0),
+        **(versions if isinstance(versions, dict) else {}),
+        "platform": data.about.get("platform"),
+    }
+    return [(clean(key), clean(value)) for key, value in facts.items() if value not in (None, "")]
+
+
+def _duration(seconds: float) -> str:
+    """ "1 h 5 min", "12 min 3 s", "41 s"; nothing for no time."""
+    if not 0 < seconds < 1e9:
+        return ""
+    whole = max(1, round(seconds))
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,196 @@
+"""What the page shows of results and groups: small records of text that is safe to put into HTML once escaped.
+
+Model output is hostile. Escaping is the template's (Jinja2 does it everywhere); here text is cut to a length a page
+bears and freed of what HTML cannot hold, and pictures are decoded and encoded anew.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mmupt.data.images import encode_png, open_image
+from mmupt.errors import DataError
+from mmupt.report.comparison import interval, verdict
+from mmupt.report.reading import RunData, Stage, number
+from mmupt.runtime.files import well_formed
+from mmupt.types import ImageSource
+
+THUMBNAIL = 256  # pixels, the longer side
+GROUPS_A_STEP = 3
+_LONG, _SHORT = 4000, 120  # characters of a question or response, of an answer or name
+_NO_HTML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """An accuracy with its interval in per cent; `change` and `verdict` (see `comparison`) are against
+    the row above."""
+
+    text: str
+    value: float
+    low: float | None
+    high: float | None
+    change: str
+    verdict: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRow:
+    name: str
+    questions: str
+    figures: tuple[Figure | None, ...]
+    unreadable: str
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A data URI, or the reason why there is none."""
+
+    uri: str | None
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ballot:
+    """One answer of a vote; the unreadable ones are a ballot without an answer, which never wins."""
+
+    answer: str | None
+    count: int
+    share: float
+    won: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    text: str
+    answer: str | None
+    reward: str
+    good: bool
+    stop: str
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class GroupView:
+    prompt_id: str
+    question: str
+    choices: tuple[str, ...]
+    pictures: tuple[Picture, ...]
+    ballots: tuple[Ballot, ...]
+    verdict: str
+    responses: tuple[Response, ...]
+
+
+def clean(text: object, limit: int = _SHORT) -> str:
+    """`text` without control characters and lone surrogates, cut to `limit` characters with a word on what is cut."""
+    whole = str(text)
+    kept = _NO_HTML.sub("�", well_formed(whole[:limit]))
+    return kept if len(whole) <= limit else f"{kept}… ({len(whole) - limit:,} more characters)"
+
+
+def result_table(run: RunData) -> tuple[list[str], list[ResultRow]]:
+    """The column titles and the rows; nothing where nothing was measured."""
+    counts = {row.get("k") for row in run.results}
+    shown_k = str(counts.pop()) if len(counts) == 1 else "k"
+    rows = []
+    for above, row in zip([None, *run.results], run.results, strict=False):
+        k = row.get("k")
+        keys = ("greedy", f"mean@{k}", f"maj@{k}", f"pass@{k}")
+        unreadable = number(row.get("unreadable"))
+        rows.append(
+            ResultRow(
+                name=clean(row.get("name", "?")),
+                questions=clean(row.get("n", "")),
+                figures=tuple(_figure(run, above, row, key) for key in keys),
+                unreadable="" if unreadable is None else f"{100 * unreadable:.1f} %",
+            )
+        )
+    return ["greedy", *(f"{name}@{shown_k}" for name in ("mean", "maj", "pass"))], rows
+
+
+def group_views(run: RunData, stage: Stage) -> list[tuple[str, list[GroupView]]]:
+    """Groups of the first and of the last step: the most divided, the median and the most united vote of each."""
+    steps = sorted({stage.group_steps[0], stage.group_steps[-1]}) if stage.group_steps else []
+    shown = []
+    for step in steps:
+        rows = sorted(run.groups(stage.name, step), key=lambda row: row["share"])
+        chosen = sorted({0, len(rows) // 2, len(rows) - 1})[:GROUPS_A_STEP] if rows else []
+        if chosen:
+            shown.append((f"Step {step}", [_group(rows[index], stage.kind) for index in chosen]))
+    return shown
+
+
+def picture(image: dict[str, Any]) -> Picture:
+    """A thumbnail of at most 256 pixels, made anew so that nothing but pixels gets into the page."""
+    source = ImageSource(path=image.get("path"), data=image.get("bytes"))
+    try:
+        pixels = open_image(source)
+    except DataError as error:
+        return Picture(None, clean(error, 300))
+    pixels.thumbnail((THUMBNAIL, THUMBNAIL))
+    return Picture("data:image/png;base64," + base64.b64encode(encode_png(pixels)).decode("ascii"), clean(source.label))
+
+
+def _figure(run: RunData, above: dict[str, Any] | None, row: dict[str, Any], key: str) -> Figure | None:
+    value = number(row.get(key))
+    if value is None:
+        return None
+    low, high = interval(row, key) or (None, None)
+    before = None if above is None else number(above.get(key))
+    return Figure(
+        text=f"{100 * value:.1f}",
+        value=_percent(value),
+        low=None if low is None else _percent(low),
+        high=None if high is None else _percent(high),
+        change="" if before is None else f"{100 * (value - before):+.1f}",
+        verdict=0 if above is None else verdict(run, above, row, key),
+    )
+
+
+def _percent(value: float) -> float:
+    """Within 0 to 100, so that a bar stays in its cell whatever the file says."""
+    return round(100 * min(max(value, 0.0), 1.0), 2) if value == value else 0.0
+
+
+def _group(row: dict[str, Any], kind: str) -> GroupView:
+    size = len(row["responses"])
+    ballots = [
+        Ballot(clean(c["answer"]), len(c["members"]), len(c["members"]) / size, c["answer"] == row["majority"])
+        for c in row["clusters"]
+    ]
+    unread = row["answers"].count(None)
+    if unread:
+        ballots.append(Ballot(None, unread, unread / size, False))
+    return GroupView(
+        prompt_id=clean(row["prompt_id"]),
+        question=clean(row["question"], _LONG),
+        choices=tuple(clean(choice, 400) for choice in row["choices"] or ()),
+        pictures=tuple(picture(image) for image in row["images"]),
+        ballots=tuple(ballots),
+        verdict=_verdict(row, kind),
+        responses=tuple(_responses(row)),
+    )
+
+
+def _verdict(row: dict[str, Any], kind: str) -> str:
+    if kind == "rl":
+        return f"{_rewarded(row['rewards'])} of {len(row['rewards'])} right"
+    if row["majority"] is None:
+        return "tied, nobody wins" if row["tie"] else "no winner"
+    return f"{row['share']:.0%} agree{', tie broken' if row['tie'] else ''}"
+
+
+def _rewarded(rewards: Sequence[float]) -> int:
+    return sum(reward > 0 for reward in rewards)
+
+
+def _responses(row: dict[str, Any]) -> list[Response]:
+    columns = zip(row["responses"], row["answers"], row["rewards"], row["stops"], row["num_tokens"], strict=True)
+    return [
+        Response(clean(text, _LONG), None if answer is None else clean(answer), f"{reward:g}", reward > 0, stop, tokens)
+        for text, answer, reward, stop, tokens in columns
+    ]

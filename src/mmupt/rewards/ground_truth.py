@@ -1,0 +1,58 @@
+"""The reward of supervised RL: 1 for a correct answer, else 0."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mmupt.answers.equivalence import grade
+from mmupt.answers.settings import AnswerSettings
+from mmupt.answers.vote import vote
+from mmupt.errors import TrainingError
+from mmupt.rewards.base import checked, read_answers
+from mmupt.rewards.majority_vote import tie_seed
+from mmupt.rewards.settings import RewardSettings
+from mmupt.types import GroupScore, LabeledPrompt, RolloutGroup
+
+
+class GroundTruth:
+    """r_i = 1 if answer i is correct against the prompt's gold answer, else 0. The vote is filled in for metrics only.
+
+    `labels` maps prompt ids to labelled prompts. Raises TrainingError on a prompt it does not hold.
+    """
+
+    name = "ground_truth"
+
+    def __init__(
+        self,
+        answers: AnswerSettings,
+        reward: RewardSettings,
+        labels: Mapping[str, LabeledPrompt],
+        *,
+        seed: int = 0,
+    ) -> None:
+        self._answers = answers
+        self._reward = reward
+        self._labels = labels
+        self._seed = seed
+
+    def score(self, group: RolloutGroup) -> GroupScore:
+        label = self._labels.get(group.prompt.id)
+        if label is None:
+            raise TrainingError(
+                f'prompt "{group.prompt.id}" has no gold answer among the {len(self._labels)} labels of this stage; '
+                "ground_truth can only score prompts of the labelled data it was built with"
+            )
+        answers = read_answers(group, self._answers)
+        choices, tolerance = group.prompt.choices, self._answers.tolerance
+        result = vote(
+            answers,
+            choices=choices,
+            tolerance=tolerance,
+            ties=self._reward.ties,
+            quorum=self._reward.quorum,
+            seed=tie_seed(self._seed, group.prompt.id, group.visit),
+        )
+        rewards = tuple(
+            float(grade(a, label.answer, choices=choices, unit=label.unit, tolerance=tolerance)) for a in answers
+        )
+        return checked(GroupScore(rewards=rewards, vote=result), group)

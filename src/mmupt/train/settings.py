@@ -1,0 +1,100 @@
+"""The stages that train: `sft`, `rl`, `upt`. Settings that several stages share stand in the recipe's top-level
+tables of the same name and are merged in before a stage is parsed, so each stage is complete in itself."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from mmupt.algo.settings import AlgoSettings
+from mmupt.answers.settings import AnswerSettings
+from mmupt.data.settings import DataSettings, PromptSettings
+from mmupt.engines.settings import RolloutSettings
+from mmupt.rewards.settings import RewardSettings
+from mmupt.settings import Settings
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+NAME_RULE = "letters, digits, `_`, `.` and `-`, with a letter or digit first"
+
+
+class OptimizerSettings(Settings):
+    """AdamW. Defaults are the paper's (arXiv 2505.22453): lr 1e-6, weight decay 0.01, clip 1.0, no warm-up."""
+
+    lr: float = Field(default=1e-6, gt=0)
+    betas: tuple[float, float] = Field(default=(0.9, 0.999), strict=False)
+    eps: float = Field(default=1e-8, gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    warmup_steps: int = Field(default=0, ge=0)
+    final_lr_fraction: float = Field(default=0.0, ge=0, le=1)
+
+
+class TrainStage(Settings):
+    """What every training stage has. `micro_batch_tokens` bounds the packed positions of one forward."""
+
+    name: str = Field(pattern=NAME_PATTERN, description=NAME_RULE)
+    data: DataSettings
+    prompt: PromptSettings = PromptSettings()
+    optimizer: OptimizerSettings = OptimizerSettings()
+    micro_batch_tokens: int = Field(default=16_384, ge=16)
+    row_tokens: int = Field(default=0, ge=0)  # several groups share a row up to this length; 0: a row a group
+    logprob_chunk: int = Field(default=4_096, ge=1)
+    checkpoint_every: int = Field(default=20, ge=1)
+
+
+class SftStage(TrainStage):
+    """Supervised fine-tuning on `solution` (or, where a row has none, on its answer in a box)."""
+
+    kind: Literal["sft"]
+    epochs: int = Field(default=1, ge=1)
+    batch_size: int = Field(default=64, ge=1)
+
+
+class GrpoStage(TrainStage):
+    """GRPO. `rl` reads labels for its reward, `upt` is handed prompts without any."""
+
+    kind: Literal["rl", "upt"]
+    steps: int = Field(ge=1)
+    prompts_per_step: int = Field(default=512, ge=1)
+    updates_per_step: int = Field(default=4, ge=1)
+    rollout: RolloutSettings = RolloutSettings()
+    answers: AnswerSettings = AnswerSettings()
+    reward: RewardSettings = RewardSettings()
+    algo: AlgoSettings = AlgoSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reward_of_kind(cls, data: Any) -> Any:
+        """Each kind has its natural reward, which a recipe names only to say the same aloud."""
+        if not isinstance(data, dict):
+            return data
+        reward = data.get("reward", {})
+        if isinstance(reward, RewardSettings):
+            reward = reward.model_dump(exclude_unset=True)
+        if not isinstance(reward, dict) or "name" in reward:
+            return data
+        natural = "ground_truth" if data.get("kind") == "rl" else "majority_vote"
+        return {**data, "reward": {**reward, "name": natural}}
+
+    @model_validator(mode="after")
+    def _fits(self) -> GrpoStage:
+        if self.kind == "upt" and self.reward.name == "ground_truth":
+            raise ValueError('reward.name "ground_truth" reads labels, which kind "upt" never has; use kind "rl"')
+        if self.kind == "rl" and self.reward.name != "ground_truth":
+            raise ValueError(
+                f'kind "rl" learns from labels: reward.name must be "ground_truth", not "{self.reward.name}"'
+            )
+        if self.updates_per_step > self.prompts_per_step:
+            raise ValueError(
+                f"updates_per_step {self.updates_per_step} is larger than prompts_per_step {self.prompts_per_step}"
+            )
+        return self
+
+
+class EvalStage(Settings):
+    """A measurement in the middle of a recipe; its settings are the recipe's `[evaluation]`."""
+
+    kind: Literal["eval"]
+    name: str = Field(pattern=NAME_PATTERN, description=NAME_RULE)
