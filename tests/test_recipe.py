@@ -15,9 +15,9 @@ from pydantic import ValidationError
 from mmupt.algo.settings import AlgoSettings
 from mmupt.errors import ConfigError
 from mmupt.recipe import Recipe, dump_recipe, load_recipe, shipped_recipes
-from mmupt.recipe_overrides import assignment, parse_overrides
-from mmupt.recipe_problems import nearest, show
-from mmupt.recipe_sharing import SHARED
+from mmupt.recipe.overrides import assignment, parse_overrides
+from mmupt.recipe.problems import nearest, show
+from mmupt.recipe.sharing import SHARED
 from mmupt.rewards.settings import RewardSettings
 from mmupt.settings import Settings
 from mmupt.train.settings import GrpoStage, SftStage

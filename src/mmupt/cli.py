@@ -71,7 +71,7 @@ def demo(
     dry_run: DryRun = False,
 ) -> None:
     """Run the shipped recipe `demo`: sft, rl and upt in an offline world, in minutes on a CPU."""
-    from mmupt.recipe_overrides import assignment
+    from mmupt.recipe.overrides import assignment
 
     given = [assignment("seed", seed)] if seed is not None else []
     given += [assignment("run_dir", run_dir)] if run_dir is not None else []
@@ -91,7 +91,7 @@ def evaluate(
     dry_run: DryRun = False,
 ) -> None:
     """Measure a model on a labelled data set."""
-    from mmupt.recipe_overrides import assignment
+    from mmupt.recipe.overrides import assignment
 
     given = [
         assignment("model.path", model),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from mmupt.engines.hf import HFEngine
-from mmupt.errors import RunFolderError
+from mmupt.errors import MmuptError, RunFolderError
 from mmupt.evals.runner import Evaluation, evaluate
 from mmupt.evals.settings import EvaluationSettings
 from mmupt.models.encoding import PromptEncoder
@@ -18,7 +18,7 @@ from mmupt.models.loading import LoadedModel, load_model, model_fingerprint
 from mmupt.models.lora import attach_adapter, merge_adapter
 from mmupt.preflight import EVALUATION, WORLD_MODEL, Preflight, preflight
 from mmupt.recipe import Recipe, dump_recipe
-from mmupt.report.report import write_report
+from mmupt.report.report import findings, write_report
 from mmupt.rewards import build_reward
 from mmupt.runtime.checkpoints import latest_checkpoint, load_state
 from mmupt.runtime.files import write_json
@@ -73,7 +73,7 @@ class Pipeline:
     _began: float = field(default_factory=time.perf_counter, init=False)
 
     def run(self) -> None:
-        """All stages, then summary and report. The report is written also when a stage stops the run."""
+        """All stages, then summary and report, which are written also when something stops the run."""
         self.model_path = self._start_model()
         self._check_model_of_run()
         self._earlier_seconds = _seconds_so_far(self.folder)
@@ -81,11 +81,10 @@ class Pipeline:
             self.progress.note(f'{name}: {count} rows cannot be used and are left out (bad_rows = "skip")')
         try:
             self._run_stages()
-        finally:
-            self._write_summary()
-            report = write_report(self.folder.root)
-        self._show_results()
-        self.progress.note(f"report {report}")
+        except MmuptError:
+            self._close()
+            raise
+        self._close()
 
     def _run_stages(self) -> None:
         evaluation = self.recipe.evaluation
@@ -207,6 +206,19 @@ class Pipeline:
         seconds = self._earlier_seconds + time.perf_counter() - self._began
         summary = {"name": self.recipe.name, "seed": self.recipe.seed, "seconds": round(seconds, 1)}
         write_json(self.folder.summary, {**summary, "stages": self.results, "skipped": self.ready.skipped})
+
+    def _close(self) -> None:
+        """Summary, report, and in the terminal the same results and warnings as in the report."""
+        self._write_summary()
+        self._show_results()
+        try:
+            report = write_report(self.folder.root)
+            for note in findings(self.folder.root):
+                if note.level in ("bad", "watch"):
+                    self.progress.note(f"{note.title}: {note.text}")
+            self.progress.note(f"report: {report}")
+        except Exception as error:  # a fault of the page must hide neither the results nor what stopped the run
+            self.progress.note(f"the report could not be written ({type(error).__name__}: {error}); please report this")
 
     def _show_results(self) -> None:
         if not self.results:

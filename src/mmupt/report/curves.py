@@ -57,8 +57,8 @@ def _draw(points: list[tuple[float, float]], *, percent: bool) -> Markup:
     steps, values = [p[0] for p in points], [p[1] for p in points]
     style = {"svg.fonttype": "none", "svg.hashsalt": "mmupt", "path.simplify": True, "font.size": 8}
     with matplotlib.rc_context(style):
-        figure = Figure(figsize=(3.6, 1.7), layout="constrained")
-        axes = figure.add_subplot()
+        figure = Figure(figsize=(3.6, 1.7))
+        axes = figure.add_axes((0.13, 0.13, 0.85, 0.83))  # one place for all, so that charts line up
         smooth = len(points) >= _SMOOTH_FROM
         axes.plot(steps, values, color=_LINE, linewidth=0.8 if smooth else 1.6, alpha=0.35 if smooth else 1.0)
         if smooth:

@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from mmupt.report.advice import what_to_know
+from mmupt.report.advice import Note, what_to_know
 from mmupt.report.curves import charts
 from mmupt.report.reading import RunData, Stage, number, read_run
 from mmupt.report.views import clean, group_views, result_table
@@ -35,6 +35,11 @@ def write_report(run: Path) -> Path:
     html = environment.get_template("template.html.j2").render(_page(data))
     write_text(data.layout.report, html)
     return data.layout.report
+
+
+def findings(run: Path) -> list[Note]:
+    """What there is to know about the run, the gravest first: the sentences of the report, for the terminal."""
+    return what_to_know(read_run(Path(run)))
 
 
 def _page(data: RunData) -> dict[str, Any]:

@@ -7,8 +7,11 @@ from typing import Protocol
 
 from mmupt.answers.extract import extract
 from mmupt.answers.settings import AnswerSettings
+from mmupt.answers.vote import vote
 from mmupt.errors import TrainingError
-from mmupt.types import GroupScore, RolloutGroup
+from mmupt.rewards.settings import RewardSettings
+from mmupt.runtime.seeds import derive_seed
+from mmupt.types import GroupScore, RolloutGroup, Vote
 
 
 class Reward(Protocol):
@@ -26,6 +29,18 @@ def read_answers(group: RolloutGroup, answers: AnswerSettings) -> tuple[str | No
     """The answers of the G rollouts, None where there is none. A response cut off at its length limit is read like any
     other: an answer it has already closed counts."""
     return tuple(extract(rollout.text, answers.extract).answer for rollout in group.rollouts)
+
+
+def group_vote(group: RolloutGroup, answers: AnswerSettings, reward: RewardSettings, *, seed: int) -> Vote:
+    """The vote of a group. A random tie is broken by (seed, prompt id, visit), so that resuming draws the same."""
+    return vote(
+        read_answers(group, answers),
+        choices=group.prompt.choices,
+        tolerance=answers.tolerance,
+        ties=reward.ties,
+        quorum=reward.quorum,
+        seed=derive_seed(seed, "tie", group.prompt.id, group.visit),
+    )
 
 
 def checked(score: GroupScore, group: RolloutGroup) -> GroupScore:

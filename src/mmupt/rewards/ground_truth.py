@@ -6,10 +6,8 @@ from collections.abc import Mapping
 
 from mmupt.answers.equivalence import grade
 from mmupt.answers.settings import AnswerSettings
-from mmupt.answers.vote import vote
 from mmupt.errors import TrainingError
-from mmupt.rewards.base import checked, read_answers
-from mmupt.rewards.majority_vote import tie_seed
+from mmupt.rewards.base import checked, group_vote
 from mmupt.rewards.settings import RewardSettings
 from mmupt.types import GroupScore, LabeledPrompt, RolloutGroup
 
@@ -42,17 +40,9 @@ class GroundTruth:
                 f'prompt "{group.prompt.id}" has no gold answer among the {len(self._labels)} labels of this stage; '
                 "ground_truth can only score prompts of the labelled data it was built with"
             )
-        answers = read_answers(group, self._answers)
+        result = group_vote(group, self._answers, self._reward, seed=self._seed)
         choices, tolerance = group.prompt.choices, self._answers.tolerance
-        result = vote(
-            answers,
-            choices=choices,
-            tolerance=tolerance,
-            ties=self._reward.ties,
-            quorum=self._reward.quorum,
-            seed=tie_seed(self._seed, group.prompt.id, group.visit),
-        )
         rewards = tuple(
-            float(grade(a, label.answer, choices=choices, unit=label.unit, tolerance=tolerance)) for a in answers
+            float(grade(a, label.answer, choices=choices, unit=label.unit, tolerance=tolerance)) for a in result.answers
         )
         return checked(GroupScore(rewards=rewards, vote=result), group)

@@ -6,11 +6,8 @@ they say, not by their spelling; a tie has no winner unless `reward.ties` says s
 
 from __future__ import annotations
 
-import hashlib
-
 from mmupt.answers.settings import AnswerSettings
-from mmupt.answers.vote import vote
-from mmupt.rewards.base import checked, read_answers
+from mmupt.rewards.base import checked, group_vote
 from mmupt.rewards.settings import RewardSettings
 from mmupt.types import GroupScore, RolloutGroup
 
@@ -26,20 +23,7 @@ class MajorityVote:
         self._seed = seed
 
     def score(self, group: RolloutGroup) -> GroupScore:
-        result = vote(
-            read_answers(group, self._answers),
-            choices=group.prompt.choices,
-            tolerance=self._answers.tolerance,
-            ties=self._reward.ties,
-            quorum=self._reward.quorum,
-            seed=tie_seed(self._seed, group.prompt.id, group.visit),
-        )
+        result = group_vote(group, self._answers, self._reward, seed=self._seed)
         winners = frozenset(result.winner.members) if result.winner else frozenset()
         rewards = tuple(1.0 if i in winners else 0.0 for i in range(group.size))
         return checked(GroupScore(rewards=rewards, vote=result), group)
-
-
-def tie_seed(seed: int, prompt_id: str, visit: int) -> int:
-    """What breaks a random tie: a 64-bit hash of run seed, prompt and visit, so that resuming draws the same."""
-    digest = hashlib.sha256(f"{seed}\0{visit}\0{prompt_id}".encode()).digest()
-    return int.from_bytes(digest[:8], "big")

@@ -36,11 +36,12 @@ _CHAT_TEMPLATE = """\
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int = 512) -> PreTrainedTokenizerFast:
-    """A byte-level BPE (any text can be written in it) whose words are those of `texts`; every digit is a token."""
+    """A byte-level BPE (any text can be written in it) whose words are those of `texts`. A number below 100 that
+    `texts` hold is one token: copying a total into the box is then one step, which so small a model learns reliably."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(r" ?\\boxed\{| ?[A-Za-z]+| ?\d| ?[^A-Za-z\d\s]|\s+"), behavior="isolated"),
+            pre_tokenizers.Split(Regex(r" ?\\boxed\{| ?[A-Za-z]+| ?\d{1,2}| ?[^A-Za-z\d\s]|\s+"), behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )

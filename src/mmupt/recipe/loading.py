@@ -21,9 +21,9 @@ from pydantic import Field, ValidationError, model_validator
 from mmupt.errors import ConfigError
 from mmupt.evals.settings import EvaluationSettings
 from mmupt.models.settings import ModelSettings
-from mmupt.recipe_overrides import apply_overrides, parse_overrides
-from mmupt.recipe_problems import explain
-from mmupt.recipe_sharing import idle_keys, merge_shared
+from mmupt.recipe.overrides import apply_overrides, parse_overrides
+from mmupt.recipe.problems import explain
+from mmupt.recipe.sharing import idle_keys, merge_shared
 from mmupt.settings import Settings
 from mmupt.train.settings import NAME_PATTERN, NAME_RULE, EvalStage, GrpoStage, SftStage
 from mmupt.world.settings import WorldSettings

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mmupt.evals.settings import EvaluationSettings
-from mmupt.recipe_overrides import Key
+from mmupt.recipe.overrides import Key
 from mmupt.settings import Settings
 from mmupt.train.settings import EvalStage, GrpoStage, SftStage
 
