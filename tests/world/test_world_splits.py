@@ -61,8 +61,8 @@ def test_the_first_rows_are_pinned():
     """A change here changes every recorded run: make it on purpose."""
     first = world_split(small(), "sft")[:2]
     assert [(row.meta["key"], row.prompt.question, row.solution) for row in first] == [
-        ("dice:blue3,blue4,blue5,red6", "<image>Largest minus smallest?", "3 4 2 4: 4-2=2 \\boxed{2}"),
-        ("dice:blue1,red5,red2,red6", "<image>Largest minus smallest?", "1 5 2 6: 6-1=5 \\boxed{5}"),
+        ("dice:blue2,blue1,blue3,red5", "<image>Largest minus smallest?", "1 1 3 5: 5-1=4 \\boxed{4}"),
+        ("dice:red5,red5,blue3,blue2", "<image>Largest minus smallest?", "5 5 3 2: 5-2=3 \\boxed{3}"),
     ]
 
 
