@@ -1,5 +1,5 @@
-"""Does the label-free stage do what the demo says, on every seed? Runs `mmupt demo` with several seeds and prints, for each,
-how much of the distance between mean@8 and maj@8 before `upt` the stage closed, and what became of greedy accuracy.
+"""Does the label-free stage do what the demo says, on every seed? Runs `mmupt demo` with several seeds and prints, for
+each, how much of the distance between mean@8 and maj@8 the `upt` stage closed, and what became of greedy accuracy.
 
     python benchmarks/demo_seeds.py                 # seeds 0, 1, 2: about a quarter of an hour on two cores
     python benchmarks/demo_seeds.py --seeds 3 4 --json
@@ -59,8 +59,8 @@ def main() -> None:
     print("seed  mean@8          maj@8   distance  closed  greedy          pass@8          seconds")
     for seed, f in results.items():
         print(
-            f"{seed:<4}  {f['mean_before']:.3f} -> {f['mean_after']:.3f}  {f['maj_before']:.3f}   {f['distance']:.3f}     "
-            f"{f['closed']:>4.0%}    {f['greedy_before']:.3f} -> {f['greedy_after']:.3f}  "
+            f"{seed:<4}  {f['mean_before']:.3f} -> {f['mean_after']:.3f}  {f['maj_before']:.3f}   "
+            f"{f['distance']:.3f}     {f['closed']:>4.0%}    {f['greedy_before']:.3f} -> {f['greedy_after']:.3f}  "
             f"{f['pass_before']:.3f} -> {f['pass_after']:.3f}  {f['seconds']:.0f}"
         )
     met = all(

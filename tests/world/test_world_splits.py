@@ -61,8 +61,8 @@ def test_the_first_rows_are_pinned():
     """A change here changes every recorded run: make it on purpose."""
     first = world_split(small(), "sft")[:2]
     assert [(row.meta["key"], row.prompt.question, row.solution) for row in first] == [
-        ("dice:blue2,blue1,blue3,red5", "<image>Largest minus smallest?", "1 1 3 5: 5-1=4 \\boxed{4}"),
-        ("dice:red5,red5,blue3,blue2", "<image>Largest minus smallest?", "5 5 3 2: 5-2=3 \\boxed{3}"),
+        ("dice:blue2,blue1,blue3,red5", "<image>Smallest die?", "1 1 3 5: smallest 1 \\boxed{1}"),
+        ("dice:red5,red5,blue3,blue2", "<image>Smallest die?", "5 5 3 2: smallest 2 \\boxed{2}"),
     ]
 
 

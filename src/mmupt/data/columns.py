@@ -17,7 +17,7 @@ from typing import Literal
 from PIL import Image
 
 from mmupt.data.images import encode_png
-from mmupt.data.readers import RawRow
+from mmupt.data.rows import RawRow
 from mmupt.data.settings import ColumnSettings
 from mmupt.types import ImageSource, LabeledPrompt, Prompt
 

@@ -18,7 +18,8 @@ from typing import Generic, TypeVar
 
 from mmupt.data.columns import RowProblem, labeled_columns, prompt_columns, read_labeled, read_prompt
 from mmupt.data.images import check_header, open_image
-from mmupt.data.readers import RowSource, read_rows
+from mmupt.data.readers import read_rows
+from mmupt.data.rows import RowSource
 from mmupt.data.settings import ColumnSettings, DataSettings
 from mmupt.errors import DataError
 from mmupt.types import ImageSource, LabeledPrompt, Prompt

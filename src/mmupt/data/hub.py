@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mmupt.data.readers import RawRow, RowSource
+from mmupt.data.rows import RawRow, RowSource
 from mmupt.data.settings import DataSettings
 from mmupt.errors import DataError
 
