@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -102,3 +103,16 @@ def test_entropy_is_that_of_the_scaled_distribution(
         logits = tiny.model(input_ids=ids, mm_token_type_ids=types, **prompt.vision).logits[0, prompt.length - 1 : -1]
     expected = torch.distributions.Categorical(logits=logits / TEMPERATURE).entropy()
     torch.testing.assert_close(entropy[: len(completion)], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_bfloat16_forwards_leave_weights_and_log_probs_in_fp32(
+    tiny: LoadedModel, random_items: Callable[[int], list[PackItem]]
+) -> None:
+    batch = pack(random_items(5), tiny.family.merge_vision)
+    exact = policy_logprobs(tiny, batch).logprobs_T
+    mixed = policy_logprobs(replace(tiny, dtype=torch.bfloat16), batch).logprobs_T
+    mixed.sum().backward()
+    assert mixed.dtype == torch.float32
+    assert all(p.dtype == p.grad.dtype == torch.float32 for p in tiny.model.parameters() if p.grad is not None)
+    error = (mixed - exact).abs().max()
+    assert 0 < error < 0.1, "bf16 is rounder than fp32, and no more than that"

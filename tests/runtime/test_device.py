@@ -14,7 +14,7 @@ def test_auto_and_cpu() -> None:
     assert pick_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
-@pytest.mark.parametrize("name", ["gpu", "meta", "", "cuda:99", "cpu:x", "cuda:-1"])
+@pytest.mark.parametrize("name", ["gpu", "meta", "mps", "", "cuda:99", "cpu:x", "cuda:-1"])
 def test_what_is_not_there_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=r"model\.device"):
         pick_device(name)

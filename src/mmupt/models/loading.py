@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from mmupt.errors import ModelError
 from mmupt.models.families import FAMILIES
 from mmupt.models.families.base import Family
 from mmupt.models.settings import ModelSettings
+from mmupt.runtime.device import autocast
 
 _FINGERPRINT = "mmupt_tokenizer"
 """The key of config.json that says with which tokenizer a model was saved."""
@@ -36,8 +38,8 @@ class LoadedModel:
     device: torch.device
     dtype: torch.dtype
 
-    def autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
+    def autocast(self) -> AbstractContextManager[object]:
+        return autocast(self.device, self.dtype)
 
 
 def load_family(path: str, settings: ModelSettings) -> Family:
