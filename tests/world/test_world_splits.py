@@ -61,8 +61,8 @@ def test_the_first_rows_are_pinned():
     """A change here changes every recorded run: make it on purpose."""
     first = world_split(small(), "sft")[:2]
     assert [(row.meta["key"], row.prompt.question, row.solution) for row in first] == [
-        ("dice:blue2,blue1,blue3,red5", "<image>Smallest die?", "1 1 3 5: smallest 1 \\boxed{1}"),
-        ("dice:red5,red5,blue3,blue2", "<image>Smallest die?", "5 5 3 2: smallest 2 \\boxed{2}"),
+        ("dice:blue1,red2,red6,blue2", "<image>Smallest die?", "1 2 6 2: smallest 1 \\boxed{1}"),
+        ("dice:blue3,red5,red5,red5", "<image>Smallest die?", "3 5 5 5: smallest 3 \\boxed{3}"),
     ]
 
 

@@ -16,9 +16,10 @@ from mmupt.answers.extract import extract
 from mmupt.answers.settings import AnswerSettings
 from mmupt.answers.vote import vote
 from mmupt.engines.base import Engine, Request, Sampling
+from mmupt.errors import DataError
 from mmupt.evals.settings import EvaluationSettings
 from mmupt.evals.statistics import Estimate, estimate
-from mmupt.models.encoding import PromptEncoder
+from mmupt.models.encoding import PromptEncoder, PromptTooLong
 from mmupt.runtime.progress import Progress
 from mmupt.runtime.seeds import derive_seed
 from mmupt.types import EncodedPrompt, GroupScore, LabeledPrompt, Rollout, RolloutGroup, Vote
@@ -45,6 +46,7 @@ class Evaluation:
     name: str
     k: int
     questions: tuple[GradedQuestion, ...]
+    skipped: int
     figures: dict[str, Estimate]
     unreadable: float
 
@@ -54,7 +56,7 @@ class Evaluation:
         for figure, e in self.figures.items():
             entry[figure] = e.value
             entry[f"{figure}_interval"] = [e.low, e.high]
-        return {**entry, "unreadable": self.unreadable}
+        return {**entry, "unreadable": self.unreadable, "skipped": self.skipped}
 
     def groups(self) -> tuple[list[RolloutGroup], list[GroupScore]]:
         """The samples in the shape the run folder keeps groups in, with correctness as the reward."""
@@ -80,8 +82,7 @@ def evaluate(
     questions: list[GradedQuestion] = []
     progress.stage(f"{name} (evaluation)", len(rows))
     for start in range(0, len(rows), settings.prompts_at_once):
-        part = rows[start : start + settings.prompts_at_once]
-        encoded = [encoder(row.prompt) for row in part]
+        part, encoded = _encodable(rows[start : start + settings.prompts_at_once], encoder, settings)
         one = engine.generate([Request(e, (0,)) for e in encoded], greedy)
         many = engine.generate(
             [
@@ -92,8 +93,27 @@ def evaluate(
         )
         for row, e, (best,), samples in zip(part, encoded, one, many, strict=True):
             questions.append(_grade(row, e, best, samples, settings.answers))
-        progress.advance(len(questions), len(rows))
-    return _summarise(name, questions, settings, seed)
+        progress.advance(min(start + settings.prompts_at_once, len(rows)), len(rows))
+    if not questions:
+        raise DataError(f"{settings.data.path}: none of its {len(rows)} questions can be put to the model")
+    return _summarise(name, questions, len(rows) - len(questions), settings, seed)
+
+
+def _encodable(
+    rows: Sequence[LabeledPrompt], encoder: PromptEncoder, settings: EvaluationSettings
+) -> tuple[list[LabeledPrompt], list[EncodedPrompt]]:
+    """Rows with their encoding, without those that the settings allow to be skipped; the result counts these."""
+    kept: list[LabeledPrompt] = []
+    encoded: list[EncodedPrompt] = []
+    for row in rows:
+        try:
+            encoded.append(encoder(row.prompt))
+            kept.append(row)
+        except DataError as error:
+            long = isinstance(error, PromptTooLong)
+            if (settings.prompt.too_long if long else settings.data.bad_rows) == "stop":
+                raise
+    return kept, encoded
 
 
 def _grade(
@@ -122,7 +142,9 @@ def _grade(
     )
 
 
-def _summarise(name: str, questions: Sequence[GradedQuestion], settings: EvaluationSettings, seed: int) -> Evaluation:
+def _summarise(
+    name: str, questions: Sequence[GradedQuestion], skipped: int, settings: EvaluationSettings, seed: int
+) -> Evaluation:
     k = settings.samples
     scores_Q = {
         "greedy": [float(q.greedy_correct) for q in questions],
@@ -135,4 +157,4 @@ def _summarise(name: str, questions: Sequence[GradedQuestion], settings: Evaluat
         for figure, values in scores_Q.items()
     }
     readable = sum(q.vote.num_answers for q in questions)
-    return Evaluation(name, k, tuple(questions), figures, 1.0 - readable / (k * len(questions)))
+    return Evaluation(name, k, tuple(questions), skipped, figures, 1.0 - readable / (k * len(questions)))

@@ -63,9 +63,9 @@ class Dice(Scene):
 
     @classmethod
     def random(cls, rng: Random) -> Self:
-        """Half of the pictures hold dice of all kinds, half only of a narrow range: otherwise small and large totals
+        """Every fourth picture holds dice of all kinds, the others of a random range: otherwise small and large totals
         would be too rare to be learned, and a majority would be wrong about them for ever."""
-        low, high = sorted(rng.choices(FACES, k=2)) if rng.random() < 0.5 else (FACES[0], FACES[-1])
+        low, high = sorted(rng.sample(FACES, 2)) if rng.random() < 0.75 else (FACES[0], FACES[-1])
         faces = [face for face in FACES if low <= face <= high]
         return cls(tuple(rng.choices(faces, k=4)), tuple(rng.choices(DICE_COLORS, k=4)))
 
