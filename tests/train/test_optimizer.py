@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from mmupt.train.optimizer import learning_rate
@@ -22,7 +24,7 @@ def test_warmup_reaches_the_peak_and_hands_over() -> None:
 def test_linear_falls_in_equal_steps_to_its_last_fraction() -> None:
     falling = rates(schedule="linear", final_lr_fraction=0.5)
     assert falling[0] == 1.0
-    assert [a - b for a, b in zip(falling, falling[1:], strict=False)] == pytest.approx([0.05] * 9)
+    assert [a - b for a, b in itertools.pairwise(falling)] == pytest.approx([0.05] * 9)
     assert learning_rate(OptimizerSettings(lr=1.0, schedule="linear", final_lr_fraction=0.5), 10, 10) == 0.5
 
 
