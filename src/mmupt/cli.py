@@ -63,7 +63,7 @@ def run(
 
 @app.command()
 def demo(
-    seed: Annotated[int | None, typer.Option(help="Another seed than 0.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Another seed than 0, for the run and for the world.")] = None,
     run_dir: Annotated[str | None, typer.Option(help="The run folder, instead of runs/demo.")] = None,
     sets: Sets = None,
     resume: Resume = False,
@@ -73,7 +73,7 @@ def demo(
     """Run the shipped recipe `demo`: sft, rl and upt in an offline world, in minutes on a CPU."""
     from mmupt.recipe.overrides import assignment
 
-    given = [assignment("seed", seed)] if seed is not None else []
+    given = [assignment(key, seed) for key in ("seed", "world.seed")] if seed is not None else []
     given += [assignment("run_dir", run_dir)] if run_dir is not None else []
     overrides = [*given, *(sets or [])]
     _launch("demo", overrides, resume=resume, overwrite=overwrite, dry_run=dry_run, elsewhere="--run-dir DIR")

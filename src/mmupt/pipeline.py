@@ -45,15 +45,16 @@ def run_recipe(recipe: Recipe, *, resume: bool = False, overwrite: bool = False)
     """
     root = Path(recipe.run_dir or f"runs/{recipe.name}")
     text = dump_recipe(recipe)
-    with preflight(recipe) as ready:
-        if overwrite and not resume and root.exists():
-            RunFolder.remove(root)
-        with (
-            RunFolder.resume(root, text) if resume else RunFolder.create(root, text, recipe.seed) as run,
-            MetricsLog(run.metrics) as metrics,
-            Progress() as progress,
-        ):
-            Pipeline(recipe, ready, run, metrics, progress).run()
+    with Progress() as progress:
+        progress.note(f"{recipe.name}: checking model and data")
+        with preflight(recipe) as ready:
+            if overwrite and not resume and root.exists():
+                RunFolder.remove(root)
+            with (
+                RunFolder.resume(root, text) if resume else RunFolder.create(root, text, recipe.seed) as run,
+                MetricsLog(run.metrics) as metrics,
+            ):
+                Pipeline(recipe, ready, run, metrics, progress).run()
     return root
 
 
