@@ -61,8 +61,8 @@ def test_the_first_rows_are_pinned():
     """A change here changes every recorded run: make it on purpose."""
     first = world_split(small(), "sft")[:2]
     assert [(row.meta["key"], row.prompt.question, row.solution) for row in first] == [
-        ("dice:blue1,red2,red6,blue2", "<image>Smallest die?", "1 2 6 2: smallest 1 \\boxed{1}"),
-        ("dice:blue3,red5,red5,red5", "<image>Smallest die?", "3 5 5 5: smallest 3 \\boxed{3}"),
+        ("dice:blue5,blue6,red6,red6", "<image>Smallest die?", "5 2 4 6: smallest 2 \\boxed{2}"),
+        ("dice:red2,red1,red2,red2", "<image>Smallest die?", "2 1 2 2: smallest 1 \\boxed{1}"),
     ]
 
 

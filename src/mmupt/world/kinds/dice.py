@@ -63,10 +63,16 @@ class Dice(Scene):
 
     @classmethod
     def random(cls, rng: Random) -> Self:
-        """Every fourth picture holds dice of all kinds, the others of a random range: otherwise small and large totals
-        would be too rare to be learned, and a majority would be wrong about them for ever."""
-        low, high = sorted(rng.sample(FACES, 2)) if rng.random() < 0.75 else (FACES[0], FACES[-1])
-        faces = [face for face in FACES if low <= face <= high]
+        """Every other picture holds two neighbouring faces only, every fourth a random range of faces, the rest all of
+        them: otherwise small and large totals would be too rare to be learned, and a majority would be wrong about
+        them for ever."""
+        spread = rng.choice(("neighbours", "neighbours", "range", "all"))
+        if spread == "neighbours":
+            low = rng.choice(FACES[:-1])
+            high = low + 1
+        else:
+            low, high = sorted(rng.sample(FACES, 2)) if spread == "range" else (FACES[0], FACES[-1])
+        faces = range(low, high + 1)
         return cls(tuple(rng.choices(faces, k=4)), tuple(rng.choices(DICE_COLORS, k=4)))
 
     @classmethod
