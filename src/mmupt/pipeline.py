@@ -112,11 +112,13 @@ class Pipeline:
         self.metrics.truncate_after(stage.name, step, [s.name for s in self.recipe.stages])
         self.progress.note(f"{stage.name}: {_what(stage, self.ready)}" + (f", on from step {step}" if step else ""))
         seed = derive_seed(self.recipe.seed, "stage", stage.name)
-        model, settings = self._model(), self.recipe.model
+        settings = self.recipe.model
         if settings.lora is not None:
-            model = attach_adapter(model, settings.lora, seed)
+            model = attach_adapter(self._model(), settings.lora, seed)
         elif checkpoint is not None:
             model = load_model(str(checkpoint), settings, self.ready.device)
+        else:
+            model = self._model()
         context = StageContext(self.folder, self.metrics, self.progress, stage.name, seed, checkpoint)
         steps = self._train_kind(stage, model, context)
         if settings.lora is not None:
