@@ -285,7 +285,7 @@ class TestMessages:
             ("model.dtype=bfloat61", ["model.dtype", '"float32" or "bfloat16"', 'not "bfloat61"', 'mean "bfloat16"?']),
             ('model.freeze=["visio"]', ["model.freeze[0]", '"vision", "projector" or "language"', 'mean "vision"?']),
             ("model.freeze=vision", ["model.freeze", "must be a list", 'not "vision"']),
-            ("model.lora.dropout=0.1", ["model.lora.dropout", "must be", "not 0.1"]),
+            ("model.lora.dropout=0.1", ["model.lora.dropout", "unknown key", "alpha, rank, targets"]),
             ("model.lora.targets=[]", ["model.lora.targets", "at least 1 entries, not []"]),
             ('model.path=""', ["model.path", "must not be empty"]),
             ("optimizer.eps=nan", ["optimizer.eps", "must be a finite number, not nan"]),

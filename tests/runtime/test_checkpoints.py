@@ -68,13 +68,12 @@ def test_replaces_an_older_one_of_the_same_name(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [folder]
 
 
-@pytest.mark.parametrize("moment", ["write", "manifest", "swap"])
-@pytest.mark.parametrize("step", [1, 2])
+@pytest.mark.parametrize(
+    ("moment", "step"), [("write", 1), ("write", 2), ("manifest", 1), ("manifest", 2), ("swap", 2)]
+)
 def test_a_kill_leaves_the_old_checkpoint(tmp_path: Path, moment: str, step: int) -> None:
     """Step 2 is killed while it is saved; with `step` 2, it is to replace an older step 2."""
     old = save(tmp_path, step, b"old")
-    if moment == "swap" and step == 1:
-        pytest.skip("there is nothing to swap")
     command = [sys.executable, "-c", KILLED, str(tmp_path / "step-000002"), moment]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
     assert len(list(tmp_path.iterdir())) == 2
