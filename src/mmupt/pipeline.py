@@ -229,7 +229,7 @@ class Pipeline:
         k = self.results[0]["k"]
         figures = ["greedy", f"mean@{k}", f"maj@{k}", f"pass@{k}"]
         rows = [[str(r["name"]), *(_figure(r, figure) for figure in figures)] for r in self.results]
-        self.progress.table(f"accuracy on {self.results[0]['n']} held-out questions", ["model", *figures], rows)
+        self.progress.table(f"accuracy on {self.results[0]['n']} questions", ["model", *figures], rows)
 
 
 def _figure(result: dict[str, object], figure: str) -> str:
