@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -32,6 +33,7 @@ from mmupt.train.grpo import train_grpo
 from mmupt.train.reference import Reference
 from mmupt.train.settings import EvalStage, GrpoStage, SftStage
 from mmupt.train.sft import train_sft
+from mmupt.types import Prompt
 
 START = "base"
 """How results name the model before the first stage."""
@@ -131,7 +133,7 @@ class Pipeline:
             return train_sft(stage, model, self.ready.labeled[stage.name].rows, context)
         engine = HFEngine(model, stage.rollout.prompts_at_once)
         if stage.kind == "upt":
-            prompts = self.ready.blind[stage.name].prompts
+            prompts: Sequence[Prompt] = self.ready.blind[stage.name].rows
             reward = build_reward(stage.reward, stage.answers, seed=context.seed, labels=None)
         else:
             rows = self.ready.labeled[stage.name].rows
@@ -239,7 +241,7 @@ def _figure(result: dict[str, object], figure: str) -> str:
 
 def _what(stage: SftStage | GrpoStage, ready: Preflight) -> str:
     if isinstance(stage, GrpoStage) and stage.kind == "upt":
-        count, kind = len(ready.blind[stage.name].prompts), "questions without labels"
+        count, kind = len(ready.blind[stage.name].rows), "questions without labels"
     else:
         count, kind = len(ready.labeled[stage.name].rows), "labeled questions"
     return f"{count} {kind} from {stage.data.path}"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from mmupt.data.dataset import DataSet
 from mmupt.data.settings import DataSettings, PromptSettings
 from mmupt.errors import DataError
 from mmupt.models.encoding import PromptEncoder, PromptTooLong
@@ -19,9 +20,9 @@ from mmupt.models.families.base import Family
 from mmupt.models.loading import load_family
 from mmupt.recipe import Recipe
 from mmupt.runtime.device import pick_device
-from mmupt.sources import Blind, Labeled, blind_prompts, labeled_rows
+from mmupt.sources import blind_prompts, labeled_rows
 from mmupt.train.settings import EvalStage, GrpoStage, SftStage
-from mmupt.types import Prompt
+from mmupt.types import LabeledPrompt, Prompt
 from mmupt.world.texts import world_texts
 from mmupt.world.tiny_model import build_tiny_model
 
@@ -36,14 +37,14 @@ class Preflight:
 
     device: torch.device
     model_path: str
-    blind: dict[str, Blind] = field(default_factory=dict)
-    labeled: dict[str, Labeled] = field(default_factory=dict)
+    blind: dict[str, DataSet[Prompt]] = field(default_factory=dict)
+    labeled: dict[str, DataSet[LabeledPrompt]] = field(default_factory=dict)
 
     @property
     def skipped(self) -> dict[str, int]:
         """Rows left out, by stage."""
-        found: dict[str, Blind | Labeled] = {**self.blind, **self.labeled}
-        return {name: len(rows.skipped) for name, rows in found.items() if rows.skipped}
+        found: dict[str, DataSet[Prompt] | DataSet[LabeledPrompt]] = {**self.blind, **self.labeled}
+        return {name: len(data.skipped) for name, data in found.items() if data.skipped}
 
 
 EVALUATION = "evaluation"
@@ -79,7 +80,7 @@ def _load_stage(stage: SftStage | GrpoStage | EvalStage, recipe: Recipe, family:
     prompts: Sequence[Prompt]
     if stage.kind == "upt":
         ready.blind[stage.name] = blind_prompts(stage.data, recipe.world)
-        prompts = ready.blind[stage.name].prompts
+        prompts = ready.blind[stage.name].rows
     else:
         ready.labeled[stage.name] = labeled_rows(stage.data, recipe.world)
         prompts = [row.prompt for row in ready.labeled[stage.name].rows]

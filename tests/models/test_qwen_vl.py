@@ -135,3 +135,21 @@ def test_freezing_everything_is_an_error(tiny_folder: Path) -> None:
     settings = ModelSettings(path="x", freeze=("vision", "projector", "language"))
     with pytest.raises(ModelError, match="nothing to train"):
         load_model(str(tiny_folder), settings, CPU)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_a_picture_on_its_side_is_as_long_before_as_after_decoding(
+    tiny: LoadedModel, tmp_path: Path, orientation: int
+) -> None:
+    """The length is checked from the size as stored; encoding turns the picture upright first."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", (300, 90)).save(tmp_path / "turned.jpg", exif=exif)
+    prompt = Prompt("turned", "<image>?", (ImageSource(path=str(tmp_path / "turned.jpg")),))
+    limits = {"min_pixels": 3136, "max_pixels": 30_000}
+    length = PromptEncoder(tiny.family, PromptSettings.model_validate(limits))(prompt).length
+    PromptEncoder(tiny.family, PromptSettings.model_validate({**limits, "max_tokens": length})).check_length(prompt)
+    with pytest.raises(PromptTooLong, match=f"has {length} tokens"):
+        PromptEncoder(tiny.family, PromptSettings.model_validate({**limits, "max_tokens": length - 1})).check_length(
+            prompt
+        )

@@ -41,6 +41,12 @@ def open_image(source: ImageSource) -> Image.Image:
     return rgb
 
 
+def picture_size(source: ImageSource) -> tuple[int, int]:
+    """(width, height) as stored, before EXIF orientation; reads and raises as `check_header` does."""
+    with _opened(source) as image:
+        return image.size
+
+
 def check_header(source: ImageSource) -> None:
     """Whether the picture is there, is one, and has a size that can be used; reads the first bytes only.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mmupt.data.images import open_image
+from mmupt.data.images import open_image, picture_size
 from mmupt.data.questions import messages
 from mmupt.data.settings import PromptSettings
 from mmupt.errors import DataError
@@ -34,8 +34,9 @@ class PromptEncoder:
         return encoded
 
     def check_length(self, prompt: Prompt) -> None:
-        """Raises what encoding would raise for a prompt that is too long, without touching a pixel."""
-        sizes = [open_image(source).size for source in prompt.images]
+        """Raises what encoding would raise for a prompt that is too long, without decoding a pixel. (A picture that is
+        stored on its side has as many tokens.)"""
+        sizes = [picture_size(source) for source in prompt.images]
         try:
             length = self.family.count_tokens(messages(prompt, self.settings), sizes, self._limits)
         except DataError as error:
