@@ -23,7 +23,11 @@ from mmupt.settings import Settings
 from mmupt.train.settings import GrpoStage, SftStage
 
 # What a shipped recipe leaves to its user.
-NEEDED = {"eval": ["model.path=world:tiny", "data.path=x.jsonl"], "tiny-real": ["data.path=x.jsonl"]}
+NEEDED = {
+    "benchmarks": ["model.path=m", 'evaluation.benchmarks=["wemath"]'],
+    "eval": ["model.path=world:tiny", "data.path=x.jsonl"],
+    "tiny-real": ["data.path=x.jsonl"],
+}
 SHIPPED = [recipe.name for recipe in shipped_recipes()]
 
 SMALL = """
@@ -99,8 +103,8 @@ class TestShipped:
         recipe = load_recipe(name, NEEDED.get(name, []))
         assert load_recipe(write(dump_recipe(recipe))) == recipe
 
-    def test_the_four_are_there(self) -> None:
-        assert SHIPPED == ["demo", "eval", "mm-upt-paper", "tiny-real"]
+    def test_the_five_are_there(self) -> None:
+        assert SHIPPED == ["benchmarks", "demo", "eval", "mm-upt-paper", "tiny-real"]
 
     def test_demo_walks_the_whole_road_offline(self) -> None:
         recipe = load_recipe("demo")

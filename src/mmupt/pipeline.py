@@ -12,18 +12,19 @@ from typing import cast
 
 from mmupt.engines.hf import HFEngine
 from mmupt.errors import MmuptError, RunFolderError
-from mmupt.evals.runner import Evaluation, evaluate
+from mmupt.evals.records import write_records
+from mmupt.evals.runner import Evaluation, Places, evaluate
+from mmupt.evals.sets import EvaluationSet
 from mmupt.evals.settings import EvaluationSettings
 from mmupt.models.encoding import PromptEncoder
 from mmupt.models.loading import LoadedModel, load_model, model_fingerprint
 from mmupt.models.lora import attach_adapter, merge_adapter
-from mmupt.preflight import EVALUATION, WORLD_MODEL, Preflight, preflight
+from mmupt.preflight import WORLD_MODEL, Preflight, preflight
 from mmupt.recipe import Recipe, dump_recipe
 from mmupt.report.report import findings, write_report
 from mmupt.rewards import build_reward
 from mmupt.runtime.checkpoints import latest_checkpoint, load_state
 from mmupt.runtime.files import write_json
-from mmupt.runtime.groups import write_groups
 from mmupt.runtime.metrics import MetricsLog
 from mmupt.runtime.progress import Progress
 from mmupt.runtime.run_folder import RunFolder
@@ -151,32 +152,39 @@ class Pipeline:
         frozen = load_model(self.model_path, self.recipe.model, self.ready.device).model
         return Reference(model, frozen.requires_grad_(False).eval())
 
-    def _measure(self, name: str, settings: EvaluationSettings) -> None:
-        file = self.folder.eval_json(name)
-        if file.exists():
-            self.results.append(json.loads(file.read_text(encoding="utf-8")))
-            return
+    def _measure(self, stage: str, settings: EvaluationSettings) -> None:
+        """The model as it is now, on every set; what was measured before the run was interrupted is taken over."""
+        for questions in self.ready.sets:
+            name = questions.measurement(stage)
+            file = self.folder.eval_json(name)
+            if file.exists():
+                self.results.append(json.loads(file.read_text(encoding="utf-8")))
+                continue
+            result = self._evaluate(stage, questions, settings)
+            self.results.append(result.summary())
+            self._keep(result)
+            self._write_summary()
+            figures = "  ".join(f"{figure} {e.value:.3f}" for figure, e in result.figures.items())
+            self.progress.note(f"{name}: {figures}  unreadable {result.unreadable:.0%}")
+
+    def _evaluate(self, stage: str, questions: EvaluationSet, settings: EvaluationSettings) -> Evaluation:
+        name = questions.measurement(stage)
         model = self._model()
-        result = evaluate(
-            name,
-            self.ready.labeled[EVALUATION].rows,
+        return evaluate(
+            stage,
+            questions,
             PromptEncoder(model.family, settings.prompt),
             HFEngine(model, settings.prompts_at_once),
             settings,
             seed=self.recipe.seed,
             progress=self.progress,
+            places=Places(self.folder.eval_parts(name), self.folder.eval_judge(name)),
         )
-        self.results.append(result.summary())
-        self._keep(result)
-        self._write_summary()
-        figures = "  ".join(f"{figure} {e.value:.3f}" for figure, e in result.figures.items())
-        self.progress.note(f"{name}: {figures}  unreadable {result.unreadable:.0%}")
 
     def _keep(self, result: Evaluation) -> None:
-        groups, scores = result.groups()
-        parquet = self.folder.eval_parquet(result.name)
-        write_groups(parquet, groups, scores, [[0.0] * result.k] * len(groups))
-        write_json(self.folder.eval_json(result.name), result.summary())  # last: with it the measurement counts as done
+        write_records(self.folder.eval_parquet(result.name), result.set.name, result.questions)
+        write_json(self.folder.eval_json(result.name), result.summary())  # with it the measurement counts as done
+        shutil.rmtree(self.folder.eval_parts(result.name), ignore_errors=True)
 
     def _model(self) -> LoadedModel:
         if self.loaded is None:
@@ -226,12 +234,37 @@ class Pipeline:
             self.progress.note(f"the report could not be written ({type(error).__name__}: {error}); please report this")
 
     def _show_results(self) -> None:
-        if not self.results:
+        """A table a set with a row for each model, or one table of all sets where there is one model only."""
+        stages = dict.fromkeys(str(r["stage"]) for r in self.results)
+        sets = dict.fromkeys(str(r["set"]) for r in self.results)
+        if len(stages) == 1 and len(sets) > 1:
+            self.progress.table("accuracy", *_table("benchmark", "set", self.results))
             return
-        k = self.results[0]["k"]
-        figures = ["greedy", f"mean@{k}", f"maj@{k}", f"pass@{k}"]
-        rows = [[str(r["name"]), *(_figure(r, figure) for figure in figures)] for r in self.results]
-        self.progress.table(f"accuracy on {self.results[0]['n']} questions", ["model", *figures], rows)
+        for name in sets:
+            rows = [r for r in self.results if r["set"] == name]
+            self.progress.table(f"accuracy on {rows[0]['n']} questions of {name}", *_table("model", "stage", rows))
+
+
+def _table(title: str, key: str, results: Sequence[dict[str, object]]) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows: the main figures, then those of other graders that any of the results has."""
+    k = results[0]["k"]
+    main = ["greedy", f"mean@{k}", f"maj@{k}", f"pass@{k}"]
+    others = dict.fromkeys(name for r in results for name in _other_graders(r))
+    rows = []
+    for result in results:
+        graders = _other_graders(result)
+        cells = [_figure(result, figure) for figure in main]
+        cells += [_figure(graders[name], f"mean@{k}") if name in graders else "" for name in others]
+        rows.append([str(result[key]), *cells])
+    return [title, *main, *(f"{name} mean@{k}" for name in others)], rows
+
+
+def _other_graders(result: dict[str, object]) -> dict[str, dict[str, object]]:
+    """The figures by the benchmark's own rules, and by the judge."""
+    found = dict(cast("dict[str, dict[str, object]]", result.get("rules", {})))
+    if "judged" in result:
+        found["judge"] = cast("dict[str, object]", result["judged"])
+    return found
 
 
 def _figure(result: dict[str, object], figure: str) -> str:

@@ -13,14 +13,15 @@ from pathlib import Path
 import torch
 
 from mmupt.data.dataset import DataSet
-from mmupt.data.settings import DataSettings, PromptSettings
+from mmupt.data.settings import PromptSettings
 from mmupt.errors import DataError
+from mmupt.evals.sets import EvaluationSet
 from mmupt.models.encoding import PromptEncoder, PromptTooLong
 from mmupt.models.families.base import Family
 from mmupt.models.loading import load_family
 from mmupt.recipe import Recipe
 from mmupt.runtime.device import pick_device
-from mmupt.sources import blind_prompts, labeled_rows
+from mmupt.sources import blind_prompts, evaluation_sets, labeled_rows
 from mmupt.train.settings import EvalStage, GrpoStage, SftStage
 from mmupt.types import LabeledPrompt, Prompt
 from mmupt.world.texts import world_texts
@@ -33,22 +34,25 @@ _LENGTHS_CHECKED = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Preflight:
-    """What a run starts with: the folder or id of its model, and the rows of every stage by name."""
+    """What a run starts with: the folder or id of its model, the rows of every stage by name, and what the model is
+    measured on."""
 
     device: torch.device
     model_path: str
     blind: dict[str, DataSet[Prompt]] = field(default_factory=dict)
     labeled: dict[str, DataSet[LabeledPrompt]] = field(default_factory=dict)
+    sets: list[EvaluationSet] = field(default_factory=list)
 
     @property
     def skipped(self) -> dict[str, int]:
-        """Rows left out, by stage."""
+        """Rows left out, by stage, and those of evaluation sets by the set's name."""
         found: dict[str, DataSet[Prompt] | DataSet[LabeledPrompt]] = {**self.blind, **self.labeled}
+        found |= {f"{EVALUATION} on {questions.name}": questions.rows for questions in self.sets}
         return {name: len(data.skipped) for name, data in found.items() if data.skipped}
 
 
 EVALUATION = "evaluation"
-"""The key of the evaluation's rows; no stage may have this name."""
+"""How the rows left out of an evaluation are called; no stage may have this name."""
 
 
 @contextmanager
@@ -65,9 +69,10 @@ def preflight(recipe: Recipe) -> Iterator[Preflight]:
         for stage in recipe.stages:
             _load_stage(stage, recipe, family, ready)
         if (evaluation := recipe.evaluation) is not None:
-            rows = labeled_rows(evaluation.data, recipe.world)
-            ready.labeled[EVALUATION] = rows
-            _check_lengths([row.prompt for row in rows.rows], evaluation.data, evaluation.prompt, family)
+            for questions in evaluation_sets(evaluation, recipe.world):
+                ready.sets.append(questions)
+                prompts = [row.prompt for row in questions.rows.rows]
+                _check_lengths(questions.name, prompts, evaluation.bad_rows, evaluation.prompt, family)
         yield ready
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -89,15 +94,17 @@ def _load_stage(stage: SftStage | GrpoStage | EvalStage, recipe: Recipe, family:
             f"stages.{stage.name}.prompts_per_step is {stage.prompts_per_step}, but {stage.data.path} has only "
             f"{len(prompts)} prompts; lower it or bring more prompts"
         )
-    _check_lengths(prompts, stage.data, stage.prompt, family)
+    _check_lengths(stage.data.path, prompts, stage.data.bad_rows, stage.prompt, family)
 
 
-def _check_lengths(prompts: Sequence[Prompt], data: DataSettings, settings: PromptSettings, family: Family) -> None:
-    if settings.too_long == "skip" or data.bad_rows == "skip" or data.path.startswith("world:"):
+def _check_lengths(
+    source: str, prompts: Sequence[Prompt], bad_rows: str, settings: PromptSettings, family: Family
+) -> None:
+    if settings.too_long == "skip" or bad_rows == "skip" or source.startswith("world:"):
         return
     encoder = PromptEncoder(family, settings)
     for prompt in prompts[:_LENGTHS_CHECKED]:
         try:
             encoder.check_length(prompt)
         except PromptTooLong as error:
-            raise DataError(f"{data.path}: {error}") from error
+            raise DataError(f"{source}: {error}") from error

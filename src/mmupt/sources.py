@@ -1,7 +1,7 @@
-"""Where a stage's rows come from: the offline world, a file, or the hub, behind two functions.
+"""Where rows come from: the offline world, a file, or the hub, behind three functions.
 
 `labeled_rows` is for stages that may see answers, `blind_prompts` for those that may not: what it returns has no field
-for one.
+for one. `evaluation_sets` is for measuring.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ from typing import get_args
 from mmupt.data.dataset import DataSet, load_labeled, load_prompts
 from mmupt.data.settings import DataSettings
 from mmupt.errors import DataError
+from mmupt.evals.benchmarks.loading import load_benchmark, parse_selection
+from mmupt.evals.sets import EvaluationSet
+from mmupt.evals.settings import EvaluationSettings
 from mmupt.types import LabeledPrompt, Prompt
 from mmupt.world.settings import Split, WorldSettings
 from mmupt.world.splits import world_prompts, world_split
@@ -30,6 +33,17 @@ def blind_prompts(data: DataSettings, world: WorldSettings) -> DataSet[Prompt]:
     if data.path.startswith(_WORLD):
         return DataSet(tuple(world_prompts(world, _split(data.path))[: data.limit]), (), data.path)
     return load_prompts(data)
+
+
+def evaluation_sets(evaluation: EvaluationSettings, world: WorldSettings) -> list[EvaluationSet]:
+    """The user's own data set first, then the benchmarks in their order. Raises DataError like the others."""
+    sets = []
+    if evaluation.data is not None:
+        sets.append(EvaluationSet(evaluation.data.path, labeled_rows(evaluation.data, world)))
+    for selection in parse_selection(",".join(evaluation.benchmarks)):
+        rows = load_benchmark(selection, limit=evaluation.limit)
+        sets.append(EvaluationSet(selection.benchmark.name, rows, selection.benchmark))
+    return sets
 
 
 def _split(path: str) -> Split:

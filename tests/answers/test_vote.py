@@ -37,6 +37,16 @@ def test_fault_2_equivalent_answers_vote_together() -> None:
     assert vote(["A", "A. 60", "60°", "B", "B"], choices=["60", "70"]).winner == Cluster("A", (0, 1, 2))
 
 
+def test_a_bare_number_votes_with_the_only_unit_of_the_group() -> None:
+    assert vote(["45 km", "45", "45 kilometres", "46"]).winner == Cluster("45 km", (0, 1, 2))
+    apart = vote(["45 km", "45", "45 m"])
+    assert [c.members for c in apart.clusters] == [(0,), (1,), (2,)]  # whose the bare one is, nobody knows
+    assert vote(["3:45", "3:45 PM", "15:45"]).winner == Cluster("3:45", (0, 1, 2))
+    assert len(vote(["3:45", "3:45 PM", "3:45 AM"]).clusters) == 3
+    assert vote(["7.06", "7.07 cm", "7.07"], tolerance=0.01).share == 1
+    assert len(vote(["7.06 cm", "7.06", "7.07"]).clusters) == 2
+
+
 def test_the_shown_answer_is_the_most_frequent_spelling() -> None:
     assert vote(["0.5", "1/2", "1/2"]).clusters[0].answer == "1/2"
     assert vote(["0.5", "1/2"]).clusters[0].answer == "0.5"

@@ -15,9 +15,11 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
+from mmupt.evals.records import SCHEMA
 from mmupt.runtime.files import write_json
 from mmupt.runtime.groups import write_groups
 from mmupt.runtime.metrics import MetricsLog
+from mmupt.runtime.parquet import write_table
 from mmupt.runtime.run_folder import RunFolder
 from mmupt.types import Cluster, EncodedPrompt, GroupScore, ImageSource, Prompt, Rollout, RolloutGroup, Vote
 
@@ -27,6 +29,8 @@ seed = 7
 
 [evaluation]
 every_stage = true
+[evaluation.data]
+path = "world:test"
 
 [[stages]]
 kind = "sft"
@@ -118,15 +122,12 @@ def measured(name: str, greedy: float, mean: float, maj: float, best: float, unr
 
 def write_eval(run: RunFolder, name: str, accuracy: float, questions: int = 300) -> None:
     """Correctness of 8 samples a question; what is hard for one model is hard for the next."""
-    made = []
+    rows: list[dict[str, object]] = []
     for index in range(questions):
         chance = min(1.0, max(0.0, accuracy + 0.6 * (random.Random(index).random() - 0.5)))
         rng = random.Random(index + 10**6)
-        right: list[str | None] = ["1" if rng.random() < chance else None for _ in range(8)]
-        vote = Vote(8, tuple(right), (), None, False)
-        rewards = tuple(float(answer is not None) for answer in right)
-        made.append((group(Prompt(f"test-{index}", "?"), ["r"] * 8, right)[0], GroupScore(rewards, vote)))
-    write_groups(run.eval_parquet(name), [g for g, _ in made], [s for _, s in made], [[0.0] * 8] * questions)
+        rows.append({"id": f"test-{index}", "correct": [rng.random() < chance for _ in range(8)]})
+    write_table(run.eval_parquet(name), rows, SCHEMA)
 
 
 def make_run(path: Path, upt_steps: int = 60) -> RunFolder:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from mmupt.evals.records import read_records
 from mmupt.report.advice import Note, what_to_know
 from mmupt.report.comparison import paired_change, verdict
 from mmupt.report.reading import RunData, read_run
@@ -148,10 +149,8 @@ def test_the_paired_change_is_the_textbook_one(tmp_path: Path, fake: SimpleNames
     run = measurements(tmp_path, fake, 0.5, 0.58, 60)
     change = paired_change(run, {"name": "base"}, {"name": "upt"})
     assert change is not None
-    from mmupt.runtime.groups import read_groups
-
     means = [
-        {r["prompt_id"]: sum(r["rewards"]) / 8 for r in read_groups(run.layout.eval_parquet(name))}  # type: ignore[arg-type]
+        {r["id"]: sum(r["correct"]) / 8 for r in read_records(run.layout.eval_parquet(name), ["id", "correct"])}
         for name in ("base", "upt")
     ]
     differences = [means[1][question] - means[0][question] for question in means[0]]

@@ -5,39 +5,94 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from mmupt.answers.keys import LONE_LETTER, Key, key_of, number_and_unit
 from mmupt.answers.text import tidy
+from mmupt.answers.values.allowances import agree, equal
+from mmupt.answers.values.keys import LONE_LETTER, key_of
+from mmupt.answers.values.kinds import Key
 
 _LABELLED = re.compile(
-    r"(?:[(\[]\s*([A-Za-z])\s*[)\]]|([A-Z])\s*(?:[):]|\.(?=[\s\d\\$])))[\s:.]*(\S.*)", re.DOTALL
+    r"(?:[(\[]\s*([A-Za-z])\s*[)\]]|([A-Z])\s*(?:[):]|\.(?=[\s\d\\$]))|([a-z])\s*\))[\s:.]*(\S.*)", re.DOTALL
 )  # a letter with text behind it; `A.M.` is none
+_LOOSELY_LABELLED = re.compile(r"([A-Za-z])[.,]?\s+(\S.*)", re.DOTALL)  # `B 45 km`
+_LABEL_BEHIND = re.compile(r"(.*\S)\s*(?:[(\[]\s*([A-Za-z])\s*[)\]]|,\s*([A-Z]))", re.DOTALL)  # `45 km (B)`
+_INTRODUCED = re.compile(
+    r"(?:the\s+)?(?:correct\s+|right\s+)?(?:option|choice|answer|letter)(?:\s+is|\s+choice)?\s*:?\s*(?=[(\[A-Za-z])"
+    r"(.*\S)",
+    re.IGNORECASE | re.DOTALL,
+)
+_LONGEST_SEVERAL = 200
+_BEFORE_SEVERAL = re.compile(r"\A(?:both\s+)?(?:options?\s+)?", re.IGNORECASE)
+_BETWEEN_SEVERAL = re.compile(r"[,;&]|\b(?:and|or)\b", re.IGNORECASE)
+
+
+def option_index(answer: str, choices: tuple[str, ...]) -> int | None:
+    """The one option that an answer names; None where it names none, or several."""
+    named = options_named(answer, choices)
+    return named[0] if len(named) == 1 else None
 
 
 @lru_cache(maxsize=4096)
-def option_index(answer: str, choices: tuple[str, ...]) -> int | None:
-    """Which option an answer names, by letter, by letter and text, or by its text or value; None where it names none.
+def options_named(answer: str, choices: tuple[str, ...]) -> tuple[int, ...]:
+    """The options that an answer names, by letter, by letter and text, or by text or value: none, one, or several in
+    ascending order (`A, B`, `both B and A`).
 
     A bare letter is a letter first (unless an option is that very lower-case letter). A letter whose text is that of
     another option contradicts itself and names none; a letter with other text (an explanation, a value that is no
-    option) names its option.
+    option) names its option. Of options with one value, written alike, the first stands
+    for all.
     """
     text = tidy(answer)
-    if text.islower() and text in choices:
+    if match := _INTRODUCED.fullmatch(text):
+        if (index := _option_with_text(answer, choices)) is not None:
+            return (_first(index, choices),)
+        text = answer = match[1]
+    index = _one_option(answer, text, choices)
+    if index is not None:
+        return (_first(index, choices),)
+    letters = [_letter_index(letter, choices) for letter in _several_letters(text)]
+    known = {_first(index, choices) for index in letters if index is not None}
+    return tuple(sorted(known)) if None not in letters else ()
+
+
+def _several_letters(text: str) -> list[str]:
+    """The letters of `A, B` and `both (A) and (B)`; none where the text is anything else."""
+    if len(text) > _LONGEST_SEVERAL:
+        return []
+    parts = _BETWEEN_SEVERAL.split(_BEFORE_SEVERAL.sub("", text, count=1))
+    labels = [LONE_LETTER.fullmatch(part.strip()) for part in parts if part.strip()]
+    letters = [label[1] for label in labels if label]
+    return letters if len(letters) == len(labels) > 1 else []
+
+
+def _one_option(answer: str, text: str, choices: tuple[str, ...]) -> int | None:
+    if len(text) == 1 and text.islower() and choices.count(text) == 1:
         return choices.index(text)
     label = LONE_LETTER.fullmatch(text)
     if label and (index := _letter_index(label[1], choices)) is not None:
         return index
-    index = _option_with_text(answer, choices)
-    if index is not None:
-        return index
     labelled = _LABELLED.fullmatch(text)
-    if labelled is None:
-        return None
-    letter = _letter_index(labelled[1] or labelled[2], choices)
-    named = _option_with_text(labelled[3], choices)
-    if letter is None or named is None or letter == named:
+    letter = _letter_index(labelled[1] or labelled[2] or labelled[3], choices) if labelled else None
+    named = _option_with_text(labelled[4], choices) if labelled and letter is not None else None
+    if letter is not None and named is not None and _first(letter, choices) == _first(named, choices):
         return letter
-    return letter if _same_option(choices, letter, named) else None
+    index = _option_with_text(answer, choices)
+    if index is not None or _several_letters(text):
+        return index
+    if letter is not None:
+        return letter if named is None else None
+    if match := _LOOSELY_LABELLED.fullmatch(text):
+        return _both(match[1], match[2], choices)
+    if match := _LABEL_BEHIND.fullmatch(text):
+        return _both(match[2] or match[3], match[1], choices)
+    return None
+
+
+def _both(letter: str, text: str, choices: tuple[str, ...]) -> int | None:
+    """The option that both the letter and the text name."""
+    index, named = _letter_index(letter, choices), _option_with_text(text, choices)
+    if index is None or named is None or _first(named, choices) != _first(index, choices):
+        return None
+    return index
 
 
 def _letter_index(letter: str, choices: tuple[str, ...]) -> int | None:
@@ -45,36 +100,46 @@ def _letter_index(letter: str, choices: tuple[str, ...]) -> int | None:
     return index if index < len(choices) else None
 
 
-def _same_option(choices: tuple[str, ...], i: int, j: int) -> bool:
-    keys = _option_keys(choices)
-    return keys[i] == keys[j]
+@lru_cache(maxsize=1024)
+def _texts(choices: tuple[str, ...]) -> tuple[str, ...]:
+    """Of each option the text without its own label."""
+    return tuple(" ".join(_without_own_label(text, i).split()) for i, text in enumerate(choices))
 
 
 @lru_cache(maxsize=1024)
-def _option_keys(choices: tuple[str, ...]) -> tuple[Key, ...]:
-    return tuple(key_of(_without_own_label(text, i)) for i, text in enumerate(choices))
+def _keys(choices: tuple[str, ...]) -> tuple[Key, ...]:
+    """Of each option what it means. Parsing formulas takes time: letters alone never ask for it."""
+    return tuple(key_of(text) for text in _texts(choices))
+
+
+def _first(index: int, choices: tuple[str, ...]) -> int:
+    """The first option written like this one, where that is a value. Text, not value: `50%` and `0.5` may both be
+    offered. Words stay apart: they may stand for pictures (`<image>`), which only their letters name."""
+    texts = _texts(choices)
+    first = texts.index(texts[index])
+    return index if first == index or key_of(texts[index])[0] == "text" else first
 
 
 def _without_own_label(text: str, index: int) -> str:
     """Some sources write an option as `B. 45 km`."""
     match = _LABELLED.fullmatch(tidy(text))
-    if match and (match[1] or match[2]).upper() == chr(ord("A") + index):
-        return match[3]
+    if match and (match[1] or match[2] or match[3]).upper() == chr(ord("A") + index):
+        return match[4]
     return text
 
 
 def _option_with_text(text: str, choices: tuple[str, ...]) -> int | None:
-    """The first option with this text or value; a unit that only one side writes may differ, where one option fits."""
-    keys = _option_keys(choices)
-    key = key_of(text)
+    """The option with this text, else the first with this value, else the only one that `allowances.py` lets pass."""
+    texts, written = _texts(choices), " ".join(text.split())
+    key, keys = key_of(text), _keys(choices)
+    if not tidy(text) or (key[0] == "text" and keys.count(key) > 1):
+        return None  # options that stand for pictures: empty, or all of one word
+    if written in texts:
+        return texts.index(written)
+    tidied = [tidy(option) for option in texts]
+    if tidied.count(tidy(text)) == 1:
+        return tidied.index(tidy(text))
     if key in keys:
         return keys.index(key)
-    number, unit = number_and_unit(key)
-    if number is None:
-        return None
-    found = []
-    for i, option in enumerate(keys):
-        value, option_unit = number_and_unit(option)
-        if value == number and (not unit or not option_unit):
-            found.append(i)
+    found = [i for i, option in enumerate(texts) if agree(text, option, equal)]
     return found[0] if len(found) == 1 else None

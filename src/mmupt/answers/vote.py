@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from mmupt.answers.equivalence import canonical, within
-from mmupt.answers.keys import Key, numeric
+from mmupt.answers.values.kinds import Key, number_and_unit, numeric
+from mmupt.answers.values.times import may_be
 from mmupt.types import Cluster, Vote
 
 Ties = Literal["none", "first", "random"]
@@ -29,12 +30,20 @@ def vote(
     ("none"), the one with the earliest rollout does ("first"), or one drawn from `random.Random(seed)` ("random").
     There is no winner either where less than `quorum` of the G answers could be read.
 
-    With `tolerance` numbers are clustered by single linkage on the number line: sorted, a gap wider than the relative
-    tolerance starts a new cluster. That depends on the set of answers only, never on their order; two members of a
-    cluster may lie further apart than the tolerance when others lie between them.
+    A bare number votes with the quantity of that value where the group writes it with one unit only (`45` with
+    `45 km`, unless there is a `45 m` too), a time without half of the day likewise: the group asks one question, and
+    most of it leaves the unit out. So clusters can be larger than the classes of `same`, never smaller.
+
+    With `tolerance` numbers of one unit are clustered by single linkage on the number line: sorted, a gap wider than
+    the relative tolerance starts a new cluster; two members of a cluster may lie further apart than the tolerance when
+    others lie between them. All this depends on the set of answers only, never on their order.
     """
     keys = {i: canonical(a, choices=choices) for i, a in enumerate(answers) if a is not None}
-    representative = _linked(set(keys.values()), tolerance) if tolerance > 0 else {}
+    representative = _completed(set(keys.values()))
+    if tolerance > 0:
+        linked = _linked({representative.get(key, key) for key in keys.values()}, tolerance)
+        full = {key: representative.get(key, key) for key in keys.values()}
+        representative = {key: linked.get(full[key], full[key]) for key in full}
     members: dict[Key, list[int]] = {}
     for i, key in keys.items():
         members.setdefault(representative.get(key, key), []).append(i)
@@ -53,13 +62,31 @@ def vote(
     return Vote(size=len(answers), answers=tuple(answers), clusters=clusters, majority=majority, tie=tie)
 
 
+def _completed(keys: set[Key]) -> dict[Key, Key]:
+    """For each number without a unit (and time without half of the day) the only full one in the group."""
+    full = [key for key in keys if key[0] in ("quantity", "time")]
+    if not full:
+        return {}
+    completed: dict[Key, Key] = {}
+    for key in keys:
+        number = numeric(key)
+        fitting = [f for f in full if may_be(key, f) or (number is not None and number_and_unit(f)[0] == number)]
+        if len(fitting) == 1:
+            completed[key] = fitting[0]
+    return completed
+
+
 def _linked(keys: set[Key], tolerance: float) -> dict[Key, Key]:
-    """For each numeric key the smallest one of its chain."""
-    numbers = sorted((value, key) for key in keys if (value := numeric(key)) is not None)
+    """For each number or quantity the smallest one of its chain. A bare number has the unit that is the only one."""
+    measured = [(key, number, unit) for key in keys for number, unit in [number_and_unit(key)] if number is not None]
+    units = {unit for _, _, unit in measured if unit}
+    only = units.pop() if len(units) == 1 else ""
+    numbers = sorted((unit or only, value, key) for key, value, unit in measured)
     chain: dict[Key, Key] = {}
-    for k, (value, key) in enumerate(numbers):
-        linked = k > 0 and within(numbers[k - 1][0], value, tolerance)
-        chain[key] = chain[numbers[k - 1][1]] if linked else key
+    for k, (unit, value, key) in enumerate(numbers):
+        previous_unit, previous, previous_key = numbers[k - 1]
+        linked = k > 0 and previous_unit == unit and within(previous, value, tolerance)
+        chain[key] = chain[previous_key] if linked else key
     return chain
 
 

@@ -51,7 +51,7 @@ def read_prompt(
 ) -> Prompt:
     """The prompt in `row`. Raises `RowProblem`. A row without an id is called `<stem>-<row number>`."""
     values = row.values
-    question = _text(values.get(columns.question), columns.question)
+    question = read_text(values.get(columns.question), columns.question)
     if question is None or not question.strip():
         raise RowProblem(columns.question, "the question is missing or empty; write one")
     images = _images(values.get(columns.images), columns.images, folder)
@@ -60,7 +60,7 @@ def read_prompt(
     question = _place(question, len(images), columns.question, prepend=prepend)
     if prepend and choices:
         choices = tuple(_number_in_words(choice) for choice in choices)
-    name = _text(values.get(columns.id), columns.id)
+    name = read_text(values.get(columns.id), columns.id)
     return Prompt(id=name or f"{stem}-{row.number}", question=question, images=images, choices=choices)
 
 
@@ -70,12 +70,12 @@ def read_labeled(
     """The prompt in `row` with its labels. Raises `RowProblem`, also where there is no answer."""
     prompt = read_prompt(row, columns, placeholders, stem=stem, folder=folder)
     values = row.values
-    answer = _text(values.get(columns.answer), columns.answer)
+    answer = read_text(values.get(columns.answer), columns.answer)
     if answer is None or not answer.strip():
         raise RowProblem(
             columns.answer, 'the answer is missing or empty; write one, or train on this set with a stage of kind "upt"'
         )
-    solution = _text(values.get(columns.solution), columns.solution) or None
+    solution = read_text(values.get(columns.solution), columns.solution) or None
     raw_question = values.get(columns.question)
     if isinstance(raw_question, str) and _is_prepended(raw_question, prompt.images, placeholders):
         answer = _number_in_words(answer)
@@ -85,18 +85,18 @@ def read_labeled(
     return LabeledPrompt(
         prompt=prompt,
         answer=answer,
-        unit=_text(values.get(columns.unit), columns.unit) or None,
+        unit=read_text(values.get(columns.unit), columns.unit) or None,
         solution=solution,
         meta=({} if meta is None else dict(meta) if isinstance(meta, Mapping) else {"meta": meta}) | extra,
     )
 
 
-def _text(value: object, column: str) -> str | None:
-    """A string as it is, a number as a string, nothing as None."""
+def read_text(value: object, column: str) -> str | None:
+    """A string as it is, a number as a string, nothing as None. Raises `RowProblem` for all else."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise RowProblem(column, f"holds {_shown(value)}, which is neither text nor a number; write it as text")
+        raise RowProblem(column, f"holds {shown(value)}, which is neither text nor a number; write it as text")
     if isinstance(value, float) and not math.isfinite(value):
         raise RowProblem(column, f"holds {value}, which is not a finite number; write it as text")
     text = str(value)
@@ -111,10 +111,10 @@ def _choices(value: object, column: str) -> tuple[str, ...] | None:
     if value is None:
         return None
     if isinstance(value, str) or not isinstance(value, Sequence):
-        raise RowProblem(column, f"holds {_shown(value)}; write a list of choices, or null")
+        raise RowProblem(column, f"holds {shown(value)}; write a list of choices, or null")
     choices = []
     for item in value:
-        choice = _text(item, column)
+        choice = read_text(item, column)
         if choice is None:
             raise RowProblem(column, "holds an empty choice (null); write its text")
         choices.append(choice)
@@ -142,7 +142,7 @@ def _image(value: object, column: str, folder: Path) -> ImageSource:
         return ImageSource(path=value if "://" in value else str(folder / value))
     if isinstance(value, Image.Image):
         return ImageSource(data=encode_png(value))
-    raise RowProblem(column, f"holds {_shown(value)} where a picture should be; write its path or its bytes")
+    raise RowProblem(column, f"holds {shown(value)} where a picture should be; write its path or its bytes")
 
 
 def _is_prepended(question: str, images: Sequence[ImageSource], placeholders: str) -> bool:
@@ -190,6 +190,7 @@ def _pictures(count: int) -> str:
     return f"{count} picture" if count == 1 else f"{count} pictures"
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """How messages show a value of the wrong type."""
     text = repr(value)
     return f"a {type(value).__name__} ({text[:40]}{'...' if len(text) > 40 else ''})"

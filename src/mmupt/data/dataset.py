@@ -11,32 +11,25 @@ take long, so only headers are read; a file that is cut short then shows when it
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from mmupt.data.columns import RowProblem, labeled_columns, prompt_columns, read_labeled, read_prompt
 from mmupt.data.images import check_header, open_image
+from mmupt.data.problems import SkippedRow, bad_rows_message
 from mmupt.data.readers import read_rows
-from mmupt.data.rows import RowSource
+from mmupt.data.rows import RawRow, RowSource
 from mmupt.data.settings import ColumnSettings, DataSettings
 from mmupt.errors import DataError
 from mmupt.types import ImageSource, LabeledPrompt, Prompt
 
 FULL_CHECK_LIMIT = 5_000
-_SHOWN = 5  # bad rows listed in a message beside the first
 _CHECKED_AT_ONCE = 1_024
+_SKIPPING = 'Set data.bad_rows = "skip" to leave bad rows out and count them.'
 
 Row = TypeVar("Row", Prompt, LabeledPrompt)
-
-
-@dataclass(frozen=True, slots=True)
-class SkippedRow:
-    """A row left out: `where` it stands (file:row) and why, beginning with the column."""
-
-    where: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +39,15 @@ class DataSet(Generic[Row]):
     rows: tuple[Row, ...]
     skipped: tuple[SkippedRow, ...]
     source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """How rows of another layout become rows of the settings' columns: `columns` are what `convert` wants to be given
+    beside these. It is handed every row and may return it as it is; it raises `RowProblem` for a bad one."""
+
+    columns: frozenset[str]
+    convert: Callable[[Mapping[str, object]], Mapping[str, object]]
 
 
 def load_prompts(settings: DataSettings) -> DataSet[Prompt]:
@@ -66,21 +68,24 @@ def load_prompts(settings: DataSettings) -> DataSet[Prompt]:
     )
 
 
-def load_labeled(settings: DataSettings) -> DataSet[LabeledPrompt]:
+def load_labeled(settings: DataSettings, *, conversion: Conversion | None = None) -> DataSet[LabeledPrompt]:
     """The questions and pictures of a source with their answers; a row without an answer is a bad row.
+
+    With a `conversion` the source need not have the columns of the settings, nor any picture, and messages say nothing
+    about settings of columns and bad rows, which are not the user's then.
 
     Raises `DataError` like `load_prompts`.
     """
     columns = settings.columns
     roles = labeled_columns(columns)
-    source = read_rows(settings, roles.values())
-    return _load(
-        settings,
-        source,
-        roles,
-        lambda row: read_labeled(row, columns, settings.placeholders, stem=source.stem, folder=source.folder),
-        lambda labeled: labeled.prompt,
-    )
+    source = read_rows(settings, {*roles.values(), *(conversion.columns if conversion else ())})
+
+    def parse(row: RawRow) -> LabeledPrompt:
+        if conversion is not None:
+            row = replace(row, values=conversion.convert(row.values))
+        return read_labeled(row, columns, settings.placeholders, stem=source.stem, folder=source.folder)
+
+    return _load(settings, source, roles, parse, lambda labeled: labeled.prompt, any_columns=conversion is not None)
 
 
 def check_images(prompt: Prompt) -> None:
@@ -103,6 +108,8 @@ def _load(
     roles: dict[str, str],
     parse: Callable[..., Row],
     prompt_of: Callable[[Row], Prompt],
+    *,
+    any_columns: bool = False,
 ) -> DataSet[Row]:
     candidates: list[_Candidate[Row]] = []
     bad: dict[int, SkippedRow] = {}
@@ -122,7 +129,8 @@ def _load(
             candidates.append(_Candidate(raw.where, raw.number, row, prompt))
     if not candidates and not bad:
         raise DataError(f"{source.label} holds no rows; check data.path and data.split")
-    _require_columns(source, settings.columns, roles)
+    if not any_columns:
+        _require_columns(source, settings.columns, roles)
 
     problems = _image_problems([image for candidate in candidates for image in candidate.prompt.images])
     for candidate in candidates:
@@ -133,8 +141,10 @@ def _load(
     skipped = tuple(bad[number] for number in sorted(bad))
     rows = tuple(candidate.row for candidate in candidates if candidate.number not in bad)
     if skipped and (settings.bad_rows == "stop" or not rows):
-        raise DataError(_bad_rows_message(skipped, none_left=not rows, skipping=settings.bad_rows == "skip"))
-    if settings.placeholders == "prepend" and not any(candidate.prompt.images for candidate in candidates):
+        advice = _SKIPPING if settings.bad_rows == "stop" and not any_columns else None
+        raise DataError(bad_rows_message(skipped, count=len(skipped), none_left=not rows, advice=advice))
+    without_pictures = not any(candidate.prompt.images for candidate in candidates)
+    if settings.placeholders == "prepend" and without_pictures and not any_columns:
         raise DataError(
             f'{source.label}: data.placeholders is "prepend", but no row has a picture in column "{roles["images"]}" '
             f'(columns: {", ".join(sorted(source.columns))}); set data.columns.images, or placeholders to "require"'
@@ -173,17 +183,3 @@ def _image_problems(images: Sequence[ImageSource]) -> dict[ImageSource, str]:
             found = zip(part, pool.map(problem, part), strict=True)
             problems.update({image: text for image, text in found if text is not None})
     return problems
-
-
-def _bad_rows_message(bad: Sequence[SkippedRow], *, none_left: bool, skipping: bool) -> str:
-    first, others = bad[0], bad[1:]
-    lines = [f"{first.where}: {first.reason}"]
-    if others:
-        listed = f"{len(others)} other bad row" + ("s" if len(others) > 1 else "")
-        lines.append(f"{listed}{f', the first {_SHOWN} of them' if len(others) > _SHOWN else ''}:")
-        lines += [f"  - {row.where}: {row.reason}" for row in others[:_SHOWN]]
-    if none_left:
-        lines.append("No usable row is left.")
-    if not skipping:
-        lines.append('Set data.bad_rows = "skip" to leave bad rows out and count them.')
-    return "\n".join(lines)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from mmupt.data.rows import RawRow, RowSource
@@ -35,7 +35,12 @@ def read_rows(settings: DataSettings, wanted: Collection[str]) -> RowSource:
             f'data.path "{settings.path}": nothing reads "{scheme[1]}:" here; give a {" or ".join(SUFFIXES)} file, a '
             "folder with one of them for each split, or hub:ORG/NAME"
         )
-    path = _file_of(settings)
+    return read_file(_file_of(settings), wanted, limit=settings.limit)
+
+
+def read_file(path: Path, wanted: Collection[str], *, limit: int | None = None) -> RowSource:
+    """The rows of one `.jsonl` or `.parquet` file that exists, with no column that is not in `wanted`. Iterating
+    raises `DataError` when the file cannot be read."""
     read = _jsonl if path.suffix.lower() == ".jsonl" else _parquet
     names = frozenset(wanted)
     return RowSource(
@@ -43,8 +48,14 @@ def read_rows(settings: DataSettings, wanted: Collection[str]) -> RowSource:
         stem=path.stem,
         folder=path.absolute().parent,
         read=lambda source: read(path, names, source),
-        limit=settings.limit,
+        limit=limit,
     )
+
+
+def read_lines(lines: Iterable[bytes], wanted: Collection[str], *, label: str) -> RowSource:
+    """The rows of JSON lines that come from no file (standard input); messages and ids name them by `label`."""
+    names = frozenset(wanted)
+    return RowSource(label, label, Path.cwd(), lambda source: _json_rows(lines, names, source))
 
 
 def _file_of(settings: DataSettings) -> Path:
@@ -71,13 +82,17 @@ def _file_of(settings: DataSettings) -> Path:
 def _jsonl(path: Path, wanted: frozenset[str], source: RowSource) -> Iterator[RawRow]:
     try:
         with path.open("rb") as lines:  # bytes: only "\n" ends a line, while text may hold other separators
-            for number, line in enumerate(lines, 1):
-                if number == 1:
-                    line = line.removeprefix(b"\xef\xbb\xbf")
-                if line.strip():
-                    yield _json_row(line, number, wanted, source)
+            yield from _json_rows(lines, wanted, source)
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error}); check the file and its permissions") from error
+
+
+def _json_rows(lines: Iterable[bytes], wanted: frozenset[str], source: RowSource) -> Iterator[RawRow]:
+    for number, line in enumerate(lines, 1):
+        if number == 1:
+            line = line.removeprefix(b"\xef\xbb\xbf")
+        if line.strip():
+            yield _json_row(line, number, wanted, source)
 
 
 def _json_row(line: bytes, number: int, wanted: frozenset[str], source: RowSource) -> RawRow:

@@ -1,160 +1,174 @@
-"""Measuring a model: greedy, mean@k, maj@k and pass@k on questions with gold answers.
-
-mean@k is the accuracy of one sample, maj@k that of the vote of k (a tie counts by the share of tied clusters that are
-right), pass@k the share of questions that at least one of k samples gets right.
-"""
+"""Measuring a model on a set of questions with gold answers: ask, grade, judge, count."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-import numpy as np
-
-from mmupt.answers.equivalence import grade
-from mmupt.answers.extract import extract
-from mmupt.answers.settings import AnswerSettings
-from mmupt.answers.vote import vote
-from mmupt.engines.base import Engine, Request, Sampling
+from mmupt.engines.base import Engine
 from mmupt.errors import DataError
-from mmupt.evals.settings import EvaluationSettings
-from mmupt.evals.statistics import Estimate, estimate
-from mmupt.models.encoding import PromptEncoder, PromptTooLong
+from mmupt.evals.answering import answer_questions
+from mmupt.evals.figures import Figures, Slice, broken_down, main_figures, metric_figures, verdict_figures
+from mmupt.evals.grading import GradedQuestion, Verdicts, grade_question
+from mmupt.evals.judge import Case, judge_cases
+from mmupt.evals.sets import EvaluationSet
+from mmupt.evals.settings import EvaluationSettings, JudgeSettings
+from mmupt.models.encoding import PromptEncoder
 from mmupt.runtime.progress import Progress
-from mmupt.runtime.seeds import derive_seed
-from mmupt.types import EncodedPrompt, GroupScore, LabeledPrompt, Rollout, RolloutGroup, Vote
 
 
 @dataclass(frozen=True, slots=True)
-class GradedQuestion:
-    """One question with its greedy answer and its k samples, each graded."""
+class Places:
+    """Where a measurement keeps what it has so far: a folder of answers, a file of verdicts."""
 
-    row: LabeledPrompt
-    encoded: EncodedPrompt
-    greedy: Rollout
-    greedy_correct: bool
-    samples: tuple[Rollout, ...]
-    correct: tuple[bool, ...]
-    vote: Vote
-    majority_correct: float
+    parts: Path
+    judge: Path
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The result of `evaluate`: what `summary.json` and `evals/` are made of."""
+    """One model on one set.
 
-    name: str
+    `figures` are by mmupt's own grader, `by_rule` by the benchmark's own rules, `judged` by a judge where one was asked
+    (`undecided` is the share of its verdicts that could not be read, which count as wrong). `metric` holds figures of
+    the whole set. `unreadable` is the share of samples without an answer, `skipped` the number of rows left out.
+    """
+
+    stage: str
+    set: EvaluationSet
     k: int
     questions: tuple[GradedQuestion, ...]
     skipped: int
-    figures: dict[str, Estimate]
     unreadable: float
+    figures: Figures
+    breakdowns: Mapping[str, Mapping[str, Slice]] = field(default_factory=dict)
+    by_rule: Mapping[str, Figures] = field(default_factory=dict)
+    metric: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    judged: Figures | None = None
+    undecided: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return self.set.measurement(self.stage)
 
     def summary(self) -> dict[str, object]:
-        """Flat and plain, for `summary.json`."""
-        entry: dict[str, object] = {"name": self.name, "n": len(self.questions), "k": self.k}
-        for figure, e in self.figures.items():
-            entry[figure] = e.value
-            entry[f"{figure}_interval"] = [e.low, e.high]
-        return {**entry, "unreadable": self.unreadable, "skipped": self.skipped}
-
-    def groups(self) -> tuple[list[RolloutGroup], list[GroupScore]]:
-        """The samples in the shape the run folder keeps groups in, with correctness as the reward."""
-        groups = [RolloutGroup(q.row.prompt, q.encoded, q.samples) for q in self.questions]
-        scores = [GroupScore(tuple(map(float, q.correct)), q.vote) for q in self.questions]
-        return groups, scores
+        """Plain values for `summary.json` and `evals/<name>.json`; the main figures lie flat."""
+        entry: dict[str, object] = {
+            "name": self.name,
+            "stage": self.stage,
+            "set": self.set.name,
+            "n": len(self.questions),
+            "k": self.k,
+            **_plain(self.figures),
+            "unreadable": self.unreadable,
+            "skipped": self.skipped,
+        }
+        if self.by_rule:
+            entry["rules"] = {name: _plain(figures) for name, figures in self.by_rule.items()}
+        if self.judged is not None:
+            entry["judged"] = {**_plain(self.judged), "undecided": self.undecided}
+        if self.metric:
+            entry["metric"] = {name: dict(values) for name, values in self.metric.items()}
+        if self.breakdowns:
+            entry["breakdowns"] = {
+                key: {value: {"n": part.count, **_plain(part.figures)} for value, part in parts.items()}
+                for key, parts in self.breakdowns.items()
+            }
+        return entry
 
 
 def evaluate(
-    name: str,
-    rows: Sequence[LabeledPrompt],
+    stage: str,
+    questions: EvaluationSet,
     encoder: PromptEncoder,
     engine: Engine,
     settings: EvaluationSettings,
     *,
     seed: int,
     progress: Progress,
+    places: Places | None = None,
 ) -> Evaluation:
-    """Every row is answered once greedily and `settings.samples` times by sampling. Sampling seeds derive from (seed,
-    prompt id, index), so that two models are compared on the same random numbers."""
-    greedy = Sampling(0.0, 1.0, settings.max_new_tokens)
-    sampled = Sampling(settings.temperature, settings.top_p, settings.max_new_tokens)
-    questions: list[GradedQuestion] = []
-    progress.stage(f"{name} (evaluation)", len(rows))
-    for start in range(0, len(rows), settings.prompts_at_once):
-        part, encoded = _encodable(rows[start : start + settings.prompts_at_once], encoder, settings)
-        one = engine.generate([Request(e, (0,)) for e in encoded], greedy)
-        many = engine.generate(
-            [
-                Request(e, tuple(derive_seed(seed, "evaluation", row.prompt.id, i) for i in range(settings.samples)))
-                for e, row in zip(encoded, part, strict=True)
-            ],
-            sampled,
+    """Every row is answered once greedily and `settings.samples` times by sampling, and every answer graded.
+
+    With `places`, what was answered and judged before an interruption is taken over. A judge needs them.
+    Raises DataError where no question can be put to the model, and whatever asking and judging raise.
+    """
+    name = questions.measurement(stage)
+    rows = questions.rows.rows
+    parts = places.parts if places is not None else None
+    answered = answer_questions(rows, encoder, engine, settings, name=name, seed=seed, progress=progress, parts=parts)
+    if not answered:
+        raise DataError(f"{questions.name}: none of its {len(rows)} questions can be put to the model")
+    rules = questions.benchmark.rules if questions.benchmark is not None else ()
+    graded = [grade_question(row, responses, settings.answers, rules) for row, responses in answered]
+    undecided = 0.0
+    if settings.judge is not None:
+        if places is None:
+            raise ValueError("a judge needs a place for its verdicts")
+        graded, undecided = _judged(graded, settings.judge, places.judge, name, progress)
+    return _counted(stage, questions, graded, len(rows) - len(graded), undecided, settings, seed)
+
+
+def _judged(
+    questions: Sequence[GradedQuestion], settings: JudgeSettings, cache: Path, name: str, progress: Progress
+) -> tuple[list[GradedQuestion], float]:
+    """The questions with a judge's verdicts, and the share of verdicts that say neither right nor wrong."""
+    cases = [
+        Case(f"{number}:{index}", q.row.prompt.question, q.row.answer, answered.response, q.row.prompt.choices)
+        for number, q in enumerate(questions)
+        for index, answered in enumerate(q.answered())
+    ]
+    progress.stage(f"{name} (judge)", len(cases))
+    verdicts = judge_cases(cases, settings, cache, advance=progress.advance)
+    judged = []
+    for number, question in enumerate(questions):
+        greedy, *samples = (
+            verdicts[f"{number}:{index}"].correct is True for index in range(1 + len(question.responses.samples))
         )
-        for row, e, (best,), samples in zip(part, encoded, one, many, strict=True):
-            questions.append(_grade(row, e, best, samples, settings.answers))
-        progress.advance(min(start + settings.prompts_at_once, len(rows)), len(rows))
-    if not questions:
-        raise DataError(f"{settings.data.path}: none of its {len(rows)} questions can be put to the model")
-    return _summarise(name, questions, len(rows) - len(questions), settings, seed)
+        judged.append(replace(question, judged=Verdicts(greedy, tuple(samples))))
+    return judged, sum(verdict.correct is None for verdict in verdicts.values()) / len(cases)
 
 
-def _encodable(
-    rows: Sequence[LabeledPrompt], encoder: PromptEncoder, settings: EvaluationSettings
-) -> tuple[list[LabeledPrompt], list[EncodedPrompt]]:
-    """Rows with their encoding, without those that the settings allow to be skipped; the result counts these."""
-    kept: list[LabeledPrompt] = []
-    encoded: list[EncodedPrompt] = []
-    for row in rows:
-        try:
-            encoded.append(encoder(row.prompt))
-            kept.append(row)
-        except DataError as error:
-            long = isinstance(error, PromptTooLong)
-            if (settings.prompt.too_long if long else settings.data.bad_rows) == "stop":
-                raise
-    return kept, encoded
-
-
-def _grade(
-    row: LabeledPrompt, encoded: EncodedPrompt, best: Rollout, samples: tuple[Rollout, ...], settings: AnswerSettings
-) -> GradedQuestion:
-    choices = row.prompt.choices
-
-    def read(rollout: Rollout) -> str | None:
-        return extract(rollout.text, settings.extract).answer
-
-    def right(answer: str | None) -> bool:
-        return grade(answer, row.answer, choices=choices, unit=row.unit, tolerance=settings.tolerance)
-
-    answers = [read(rollout) for rollout in samples]
-    outcome = vote(answers, choices=choices, tolerance=settings.tolerance)
-    largest = [c for c in outcome.clusters if len(c.members) == len(outcome.clusters[0].members)]
-    return GradedQuestion(
-        row=row,
-        encoded=encoded,
-        greedy=best,
-        greedy_correct=right(read(best)),
-        samples=samples,
-        correct=tuple(map(right, answers)),
-        vote=outcome,
-        majority_correct=sum(right(c.answer) for c in largest) / len(largest) if largest else 0.0,
+def _counted(
+    stage: str,
+    questions: EvaluationSet,
+    graded: Sequence[GradedQuestion],
+    skipped: int,
+    undecided: float,
+    settings: EvaluationSettings,
+    seed: int,
+) -> Evaluation:
+    k, resamples = settings.samples, settings.bootstrap
+    benchmark = questions.benchmark
+    readable = sum(q.vote.num_answers for q in graded)
+    judged = [q.judged for q in graded if q.judged is not None]
+    keys = (*(benchmark.breakdowns if benchmark is not None else ()), *settings.breakdowns)
+    rules = [rule.name for rule in benchmark.rules] if benchmark is not None else []
+    metric = benchmark.metric if benchmark is not None else None
+    return Evaluation(
+        stage=stage,
+        set=questions,
+        k=k,
+        questions=tuple(graded),
+        skipped=skipped,
+        unreadable=1.0 - readable / (k * len(graded)),
+        figures=main_figures(graded, k, resamples=resamples, seed=seed),
+        breakdowns=broken_down(graded, keys, k, resamples=resamples, seed=seed),
+        by_rule={
+            rule: verdict_figures([q.by_rule[rule] for q in graded], k, resamples=resamples, seed=seed)
+            for rule in rules
+        },
+        metric=metric_figures(graded, metric, k) if metric is not None else {},
+        judged=verdict_figures(judged, k, resamples=resamples, seed=seed) if judged else None,
+        undecided=undecided,
     )
 
 
-def _summarise(
-    name: str, questions: Sequence[GradedQuestion], skipped: int, settings: EvaluationSettings, seed: int
-) -> Evaluation:
-    k = settings.samples
-    scores_Q = {
-        "greedy": [float(q.greedy_correct) for q in questions],
-        f"mean@{k}": [sum(q.correct) / k for q in questions],
-        f"maj@{k}": [q.majority_correct for q in questions],
-        f"pass@{k}": [float(any(q.correct)) for q in questions],
-    }
-    figures = {
-        figure: estimate(np.array(values), resamples=settings.bootstrap, seed=seed)
-        for figure, values in scores_Q.items()
-    }
-    readable = sum(q.vote.num_answers for q in questions)
-    return Evaluation(name, k, tuple(questions), skipped, figures, 1.0 - readable / (k * len(questions)))
+def _plain(figures: Figures) -> dict[str, object]:
+    """Each figure as a number, its interval beside it under `<figure>_interval`."""
+    plain: dict[str, object] = {}
+    for name, figure in figures.items():
+        plain[name] = figure.value
+        plain[f"{name}_interval"] = [figure.low, figure.high]
+    return plain

@@ -18,13 +18,19 @@ Key = tuple[str | int, ...]
 """Where a value stands in a document; a stage is an index: ("stages", 0, "rollout", "group_size")."""
 
 
-def assignment(key: str, value: str | int) -> str:
+def assignment(key: str, value: str | int | list[str]) -> str:
     """An override that sets `key` to exactly `value`, however the text of `value` looks.
 
     >>> assignment("data.path", "true")
     'data.path="true"'
     """
-    return f"{key}={tomli_w.dumps({'value': value}).removeprefix('value = ').rstrip(chr(10))}"
+    if isinstance(value, list):
+        return f"{key}=[{', '.join(map(_toml, value))}]"
+    return f"{key}={_toml(value)}"
+
+
+def _toml(value: str | int) -> str:
+    return tomli_w.dumps({"value": value}).removeprefix("value = ").rstrip("\n")
 
 
 @dataclass(frozen=True, slots=True)

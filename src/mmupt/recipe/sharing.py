@@ -2,7 +2,8 @@
 
 A top-level table or key that stages have too (`[data]`, `[optimizer]`, `[rollout]`, `prompts_per_step`, ...) is merged
 into each training stage that has such a field, table by table, the stage's own values winning; and into `[evaluation]`
-in the same way. Stages are complete once they are validated, and problems are told where the value was written.
+in the same way, except that an evaluation on `benchmarks` takes no `[data]` from above. Stages are complete once they
+are validated, and problems are told where the value was written.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ def merge_shared(document: Mapping[str, Any]) -> dict[str, Any]:
     merged = {key: value for key, value in document.items() if key not in SHARED}
     if isinstance(merged.get("stages"), list):
         merged["stages"] = list(merged["stages"])
-    for place, table, model in _readers(document):
-        own = {key: value for key, value in shared.items() if key in model.model_fields}
+    for place, table, keys in _readers(document):
+        own = {key: value for key, value in shared.items() if key in keys}
         complete = _deep_merge(own, table)
         if place[0] == "stages":
             merged["stages"][place[1]] = complete
@@ -41,11 +42,11 @@ def idle_keys(document: Mapping[str, Any], overridden: Sequence[Key]) -> list[st
     problems = []
     readers = list(_readers(document))
     for key in sorted(SHARED & document.keys()):
-        if not any(key in model.model_fields for _, _, model in readers):
+        if not any(key in keys for _, _, keys in readers):
             kinds = ", ".join(sorted(kind for kind, model in STAGE_MODELS.items() if key in model.model_fields))
             problems.append(f"{key}: nothing in this recipe reads it (stages of kind {kinds} do); remove it")
     for path in overridden:
-        reading = [(place, table) for place, table, model in readers if path[0] in model.model_fields]
+        reading = [(place, table) for place, table, keys in readers if path[0] in keys]
         if path[0] in SHARED and reading and all(contains(table, path) for _, table in reading):
             homes = [dotted((*place, *path), document) for place, _ in reading]
             problems.append(
@@ -100,16 +101,19 @@ def _stage_name(index: int, document: Mapping[str, Any]) -> str:
     return name if isinstance(name, str) and name and names.count(name) == 1 else str(index)
 
 
-def _readers(document: Mapping[str, Any]) -> Iterator[tuple[Key, dict[str, Any], type[Settings]]]:
-    """What may read shared keys, as (place, its own table, its settings class)."""
+def _readers(document: Mapping[str, Any]) -> Iterator[tuple[Key, dict[str, Any], frozenset[str]]]:
+    """What may read shared keys, as (place, its own table, the keys it reads)."""
     stages = document.get("stages")
     for index, stage in enumerate(stages if isinstance(stages, list) else ()):
         kind = stage.get("kind") if isinstance(stage, dict) else None
         if isinstance(kind, str) and kind in STAGE_MODELS:
-            yield ("stages", index), stage, STAGE_MODELS[kind]
+            yield ("stages", index), stage, frozenset(STAGE_MODELS[kind].model_fields)
     evaluation = document.get("evaluation")
     if isinstance(evaluation, dict):
-        yield ("evaluation",), evaluation, EvaluationSettings
+        keys = frozenset(EvaluationSettings.model_fields)
+        # The questions are the benchmarks' then, and [data] is what the stages train on.
+        elsewhere = {"data"} if evaluation.get("benchmarks") and "data" not in evaluation else set()
+        yield ("evaluation",), evaluation, keys - elsewhere
 
 
 def _deep_merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -123,16 +123,18 @@ def _agreement(stage: Stage) -> Iterator[Note]:
 
 def _of_results(run: RunData) -> Iterator[Note]:
     stages = {stage.name: stage for stage in run.stages}
-    for index, row in enumerate(run.results):
-        unreadable = number(row.get("unreadable"))
-        if unreadable is not None and 1 - unreadable < FEW_READABLE:
+    for results in run.results_by_set().values():
+        for index, row in enumerate(results):
+            unreadable = number(row.get("unreadable"))
+            if unreadable is None or 1 - unreadable >= FEW_READABLE:
+                continue
             text = f"{unreadable:.0%} of its answers could not be read and count as wrong."
-            if index == 0 and len(run.results) > 1:
+            if index == 0 and len(results) > 1:
                 yield Note("info", f"{row.get('name')}: does not yet answer in the form asked for", text)
             else:
                 yield Note("bad", f"{row.get('name')}: the measurement reads almost no answer", text)
-    for before, after in pairwise(run.results):
-        yield from _change(run, before, after, stages.get(str(after.get("name"))))
+        for before, after in pairwise(results):
+            yield from _change(run, before, after, stages.get(str(after.get("stage", after.get("name")))))
 
 
 def _change(run: RunData, before: dict[str, Any], after: dict[str, Any], stage: Stage | None) -> Iterator[Note]:

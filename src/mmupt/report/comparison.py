@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmupt.errors import RunFolderError
+from mmupt.evals.records import read_records
 from mmupt.report.reading import RunData, number
-from mmupt.runtime.groups import read_groups
 
 FEWEST_QUESTIONS = 30  # below, the normal approximation of `paired_change` is not to be trusted
 
@@ -68,10 +68,10 @@ def _accuracies(run: RunData, row: dict[str, Any]) -> dict[str, float]:
         path = run.layout.eval_parquet(str(row.get("name")))
         if not path.exists():
             return {}
-        rows: list[dict[str, Any]] = read_groups(path, ["prompt_id", "rewards"])
+        rows = read_records(path, ["id", "correct"])
     except ValueError:  # a name that no stage can have
         return {}
     except RunFolderError as error:
         run.problems.append(str(error))
         return {}
-    return {r["prompt_id"]: math.fsum(r["rewards"]) / len(r["rewards"]) for r in rows if r["rewards"]}
+    return {r["id"]: sum(r["correct"]) / len(r["correct"]) for r in rows if r["correct"]}

@@ -60,6 +60,13 @@ class RunData:
     unfinished: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
+    def results_by_set(self) -> dict[str, list[dict[str, Any]]]:
+        """The measurements of each set, in their order."""
+        sets: dict[str, list[dict[str, Any]]] = {}
+        for row in self.results:
+            sets.setdefault(str(row.get("set", "")), []).append(row)
+        return sets
+
     def groups(self, stage: str, step: int) -> list[dict[str, Any]]:
         """The groups of a step; none, and a problem noted, where the file is damaged."""
         try:
@@ -144,7 +151,11 @@ def _unfinished(run: RunData) -> list[str]:
     found = []
     measured = {str(row.get("name")) for row in run.results}
     evaluation = run.recipe.get("evaluation")
-    every_stage = bool(evaluation.get("every_stage")) if isinstance(evaluation, Mapping) else False
+    settings = evaluation if isinstance(evaluation, Mapping) else {}
+    every_stage = bool(settings.get("every_stage"))
+    names = settings.get("benchmarks")
+    sets = [f".{str(name).partition('=')[0]}" for name in names] if isinstance(names, list) else []
+    sets += [""] if "data" in settings else []
     done = {stage.name: stage for stage in run.stages}
     for plan in _planned(run):
         name, kind, steps = str(plan.get("name")), plan.get("kind"), plan.get("steps")
@@ -152,8 +163,8 @@ def _unfinished(run: RunData) -> list[str]:
             found.append(f"{name}: not begun")
         elif kind in _TRAINING and isinstance(steps, int) and len(done[name].records) < steps:
             found.append(f"{name}: {len(done[name].records)} of {steps} steps")
-        elif name not in measured and (kind == "eval" or every_stage):
-            found.append(f"{name}: not measured")
+        elif kind == "eval" or every_stage:
+            found += [f"{name}{of}: not measured" for of in sets if f"{name}{of}" not in measured]
     return found
 
 

@@ -11,7 +11,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from mmupt.report.advice import Note, what_to_know
 from mmupt.report.curves import charts
 from mmupt.report.reading import RunData, Stage, number, read_run
-from mmupt.report.views import clean, group_views, result_table
+from mmupt.report.results import result_tables
+from mmupt.report.views import clean, group_views
 from mmupt.runtime.files import write_text
 
 _KINDS = {"sft": "supervised fine-tuning", "rl": "reinforcement learning with labels", "upt": "learning without labels"}
@@ -43,7 +44,7 @@ def findings(run: Path) -> list[Note]:
 
 
 def _page(data: RunData) -> dict[str, Any]:
-    columns, rows = result_table(data)
+    tables = result_tables(data)
     stages = [_stage(data, stage) for stage in data.stages]  # before `problems`: reading groups may add to them
     notes = [(note.level, clean(note.title, 300), clean(note.text, 2000)) for note in what_to_know(data)]
     return {
@@ -52,8 +53,7 @@ def _page(data: RunData) -> dict[str, Any]:
         "facts": _facts(data),
         "problems": [clean(problem, 500) for problem in dict.fromkeys(data.problems)],
         "notes": notes,
-        "columns": columns,
-        "rows": rows,
+        "tables": tables,
         "stages": stages,
         "recipe": clean(data.recipe_text, 200_000),
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),

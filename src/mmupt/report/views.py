@@ -1,4 +1,4 @@
-"""What the page shows of results and groups: small records of text that is safe to put into HTML once escaped.
+"""What the page shows of groups: small records of text that is safe to put into HTML once escaped.
 
 Model output is hostile. Escaping is the template's (Jinja2 does it everywhere); here text is cut to a length a page
 bears and freed of what HTML cannot hold, and pictures are decoded and encoded anew.
@@ -14,8 +14,7 @@ from typing import Any
 
 from mmupt.data.images import encode_png, open_image
 from mmupt.errors import DataError
-from mmupt.report.comparison import interval, verdict
-from mmupt.report.reading import RunData, Stage, number
+from mmupt.report.reading import RunData, Stage
 from mmupt.runtime.files import well_formed
 from mmupt.types import ImageSource
 
@@ -23,27 +22,6 @@ THUMBNAIL = 256  # pixels, the longer side
 GROUPS_A_STEP = 3
 _LONG, _SHORT = 4000, 120  # characters of a question or response, of an answer or name
 _NO_HTML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]")
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """An accuracy with its interval in per cent; `change` and `verdict` (see `comparison`) are against
-    the row above."""
-
-    text: str
-    value: float
-    low: float | None
-    high: float | None
-    change: str
-    verdict: int
-
-
-@dataclass(frozen=True, slots=True)
-class ResultRow:
-    name: str
-    questions: str
-    figures: tuple[Figure | None, ...]
-    unreadable: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,26 +70,6 @@ def clean(text: object, limit: int = _SHORT) -> str:
     return kept if len(whole) <= limit else f"{kept}… ({len(whole) - limit:,} more characters)"
 
 
-def result_table(run: RunData) -> tuple[list[str], list[ResultRow]]:
-    """The column titles and the rows; nothing where nothing was measured."""
-    counts = {row.get("k") for row in run.results}
-    shown_k = str(counts.pop()) if len(counts) == 1 else "k"
-    rows = []
-    for above, row in zip([None, *run.results], run.results, strict=False):
-        k = row.get("k")
-        keys = ("greedy", f"mean@{k}", f"maj@{k}", f"pass@{k}")
-        unreadable = number(row.get("unreadable"))
-        rows.append(
-            ResultRow(
-                name=clean(row.get("name", "?")),
-                questions=clean(row.get("n", "")),
-                figures=tuple(_figure(run, above, row, key) for key in keys),
-                unreadable="" if unreadable is None else f"{100 * unreadable:.1f} %",
-            )
-        )
-    return ["greedy", *(f"{name}@{shown_k}" for name in ("mean", "maj", "pass"))], rows
-
-
 def group_views(run: RunData, stage: Stage) -> list[tuple[str, list[GroupView]]]:
     """Groups of the first and of the last step: the most divided, the median and the most united vote of each."""
     steps = sorted({stage.group_steps[0], stage.group_steps[-1]}) if stage.group_steps else []
@@ -133,27 +91,6 @@ def picture(image: dict[str, Any]) -> Picture:
         return Picture(None, clean(error, 300))
     pixels.thumbnail((THUMBNAIL, THUMBNAIL))
     return Picture("data:image/png;base64," + base64.b64encode(encode_png(pixels)).decode("ascii"), clean(source.label))
-
-
-def _figure(run: RunData, above: dict[str, Any] | None, row: dict[str, Any], key: str) -> Figure | None:
-    value = number(row.get(key))
-    if value is None:
-        return None
-    low, high = interval(row, key) or (None, None)
-    before = None if above is None else number(above.get(key))
-    return Figure(
-        text=f"{100 * value:.1f}",
-        value=_percent(value),
-        low=None if low is None else _percent(low),
-        high=None if high is None else _percent(high),
-        change="" if before is None else f"{100 * (value - before):+.1f}",
-        verdict=0 if above is None else verdict(run, above, row, key),
-    )
-
-
-def _percent(value: float) -> float:
-    """Within 0 to 100, so that a bar stays in its cell whatever the file says."""
-    return round(100 * min(max(value, 0.0), 1.0), 2) if value == value else 0.0
 
 
 def _group(row: dict[str, Any], kind: str) -> GroupView:

@@ -28,7 +28,8 @@ class Reward(Protocol):
 def read_answers(group: RolloutGroup, answers: AnswerSettings) -> tuple[str | None, ...]:
     """The answers of the G rollouts, None where there is none. A response cut off at its length limit is read like any
     other: an answer it has already closed counts."""
-    return tuple(extract(rollout.text, answers.extract).answer for rollout in group.rollouts)
+    choices = group.prompt.choices
+    return tuple(extract(rollout.text, answers.extract, choices=choices).answer for rollout in group.rollouts)
 
 
 def group_vote(group: RolloutGroup, answers: AnswerSettings, reward: RewardSettings, *, seed: int) -> Vote:

@@ -7,13 +7,10 @@ from pathlib import Path
 from typing import SupportsFloat
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from mmupt.errors import RunFolderError
-from mmupt.runtime.files import replacing, well_formed
-from mmupt.types import GroupScore, ImageSource, RolloutGroup
+from mmupt.runtime.parquet import IMAGE, image_value, read_table, text_value, write_table
+from mmupt.types import GroupScore, RolloutGroup
 
-_IMAGE = pa.struct([("path", pa.string()), ("bytes", pa.binary())])
 _CLUSTER = pa.struct([("answer", pa.string()), ("members", pa.list_(pa.int32()))])
 
 SCHEMA = pa.schema(
@@ -23,7 +20,7 @@ SCHEMA = pa.schema(
         ("policy_version", pa.int64()),
         ("question", pa.string()),
         ("choices", pa.list_(pa.string())),  # null where the question is open
-        ("images", pa.list_(_IMAGE)),  # bytes only where the picture has no path
+        ("images", pa.list_(IMAGE)),  # bytes only where the picture has no path
         ("responses", pa.list_(pa.string())),  # this and the next five: one entry a rollout
         ("answers", pa.list_(pa.string())),  # null where no answer could be read
         ("stops", pa.list_(pa.string())),
@@ -50,8 +47,7 @@ def write_groups(
     groups, scores and advantages do not belong together.
     """
     rows = [_row(*parts) for parts in zip(groups, scores, advantages, strict=True)]
-    with replacing(path) as temporary:
-        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), temporary, compression="zstd")
+    write_table(path, rows, SCHEMA)
 
 
 def read_groups(path: Path, columns: Sequence[str] | None = None) -> list[dict[str, object]]:
@@ -59,33 +55,26 @@ def read_groups(path: Path, columns: Sequence[str] | None = None) -> list[dict[s
 
     Raises RunFolderError where the file is missing or damaged.
     """
-    try:
-        with pq.ParquetFile(path) as file:  # pq.read_table would turn a folder called `a=1` into a column
-            rows: list[dict[str, object]] = file.read(columns=columns and list(columns)).to_pylist()
-            return rows
-    except FileNotFoundError:
-        raise RunFolderError(f"{path}: there are no groups of this step; check stage and step") from None
-    except (pa.ArrowException, OSError) as error:
-        raise RunFolderError(f"{path}: not a readable Parquet file ({error}); it is damaged") from error
+    return read_table(path, columns, missing="there are no groups of this step; check stage and step")
 
 
 def _row(group: RolloutGroup, score: GroupScore, advantages: Iterable[SupportsFloat]) -> dict[str, object]:
     vote = score.vote
     row: dict[str, object] = {
-        "prompt_id": _text(group.prompt.id),
+        "prompt_id": text_value(group.prompt.id),
         "visit": group.visit,
         "policy_version": group.policy_version,
-        "question": _text(group.prompt.question),
-        "choices": None if group.prompt.choices is None else [_text(choice) for choice in group.prompt.choices],
-        "images": [_image(image) for image in group.prompt.images],
-        "responses": [_text(rollout.text) for rollout in group.rollouts],
-        "answers": [_text(answer) for answer in vote.answers],
+        "question": text_value(group.prompt.question),
+        "choices": None if group.prompt.choices is None else [text_value(choice) for choice in group.prompt.choices],
+        "images": [image_value(image) for image in group.prompt.images],
+        "responses": [text_value(rollout.text) for rollout in group.rollouts],
+        "answers": [text_value(answer) for answer in vote.answers],
         "stops": [rollout.stop for rollout in group.rollouts],
         "num_tokens": [len(rollout.token_ids) for rollout in group.rollouts],
         "rewards": list(score.rewards),
         "advantages": [float(advantage) for advantage in advantages],
-        "clusters": [{"answer": _text(c.answer), "members": list(c.members)} for c in vote.clusters],
-        "majority": _text(vote.winner.answer) if vote.winner else None,
+        "clusters": [{"answer": text_value(c.answer), "members": list(c.members)} for c in vote.clusters],
+        "majority": text_value(vote.winner.answer) if vote.winner else None,
         "share": vote.share,
         "tie": vote.tie,
     }
@@ -93,11 +82,3 @@ def _row(group: RolloutGroup, score: GroupScore, advantages: Iterable[SupportsFl
     if set(lengths.values()) != {group.size}:
         raise ValueError(f"prompt {group.prompt.id!r}: a group of {group.size} cannot have {lengths}")
     return row
-
-
-def _text(text: str | None) -> str | None:
-    return None if text is None else well_formed(text)
-
-
-def _image(image: ImageSource) -> dict[str, object]:
-    return {"path": _text(image.path), "bytes": image.data if image.path is None else None}

@@ -5,7 +5,9 @@
     metrics.jsonl                           one object a step
     groups/<stage>/<step:06d>.parquet       prompts, responses, answers, votes, rewards, advantages
     checkpoints/<stage>/step-<step:06d>/    whole and verified, or not there
-    evals/<name>.json, evals/<name>.parquet
+    evals/<name>.json, evals/<name>.parquet figures and every answer of a measurement; <name> is STAGE or STAGE.SET
+    evals/<name>.parts/<row:06d>.parquet    answers so far of a measurement that is not finished
+    evals/<name>.judge.jsonl                what a judge said, one object an answer
     summary.json, report.html
     lock                                    who writes here
 
@@ -72,6 +74,13 @@ class RunLayout:
 
     def eval_parquet(self, name: str) -> Path:
         return self.root / "evals" / f"{_checked(name)}.parquet"
+
+    def eval_parts(self, name: str) -> Path:
+        """The folder of what an unfinished measurement has so far."""
+        return self.root / "evals" / f"{_checked(name)}.parts"
+
+    def eval_judge(self, name: str) -> Path:
+        return self.root / "evals" / f"{_checked(name)}.judge.jsonl"
 
 
 def _checked(name: str) -> str:

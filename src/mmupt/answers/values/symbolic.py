@@ -16,10 +16,12 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import re
 import threading
 from collections.abc import Hashable, Mapping
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 _MAX_CHARACTERS = 200
@@ -42,8 +44,13 @@ _SCIENTIFIC = re.compile(r"[0-9]\s*[eE]\s*[-+]?\s*[0-9]")  # the parser would co
 _NOT_ARITHMETIC = re.compile(
     r"[0-9]+(?:-[0-9]+)+"  # 5-2-3-4-1 is an order, 3-2 a score
     r"|[0-9.]+(?:\s*(?:\\times|x)\s*[0-9.]+)+"  # 4 x 6 x 16 are measures: not the product, which 4 x 8 x 12 has too
+    r"|\([A-Z]\)\s+.*"  # (B) 71: an option's label
     r"|.*(?<!_)[0-9]\s+[0-9].*"  # digits in groups, for which the parser has readings of its own
 )
+_SUBSCRIPT = re.compile(r"(?<=[A-Za-z])_\s*(?:[A-Za-z0-9](?!\s*_)|\{\s*[A-Za-z0-9]{1,4}\s*\}(?!\s*_))")
+_MAX_SUBSCRIPTS = 8  # the parser's time doubles with each one left open: `\pi_ \pi_ \pi_`
+_MAX_BARS = 8  # which opens and which closes, the parser tries out
+_SHORT_WORDS = frozenset({"or", "to", "by", "is", "in", "of", "at", "on", "no", "if", "as", "an", "it"})
 _SQRT_CALL = re.compile(r"(?<![A-Za-z\\])\\?sqrt\s*\(([^()]*)\)")
 _SQRT_BARE = re.compile(r"(?:\\sqrt|(?<![A-Za-z\\])sqrt)\s*(\d+|[A-Za-z])(?![A-Za-z])")
 _FRAC_BARE = re.compile(r"\\frac\s*(\{[^{}]*\}|\d)\s*(\{[^{}]*\}|\d)")
@@ -51,10 +58,21 @@ _JUXTAPOSED = re.compile(r"(\)|(?<![\d.^_])\d+(?:\.\d+)?|(?<=\d\.)\d+)\s*(?=\()|
 _LOCK = threading.Lock()  # one mpmath context, one parser: neither promises to be safe in threads
 
 
+if hasattr(os, "register_at_fork"):
+
+    def _renew_lock() -> None:
+        """A child forked while another thread was parsing would wait for ever."""
+        global _LOCK
+        _LOCK = threading.Lock()
+
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
 class _Unreadable(Exception):
     """Not something this module gives a value to; the answer is compared as text."""
 
 
+@lru_cache(maxsize=16_384)
 def symbolic_key(text: str) -> tuple[str, Hashable] | None:
     r"""The canonical key of a symbolic answer already tidied, or None where it is none or is too large to look at.
 
@@ -95,6 +113,9 @@ def _is_bounded(latex: str) -> bool:
     """Whether the text uses only the known vocabulary and stays inside every bound. Linear in its length."""
     if not latex or len(latex) > _MAX_CHARACTERS or _SCIENTIFIC.search(latex) or _NOT_ARITHMETIC.fullmatch(latex):
         return False
+    subscripts = latex.count("_")
+    if latex.count("|") > _MAX_BARS or subscripts > _MAX_SUBSCRIPTS or subscripts != len(_SUBSCRIPT.findall(latex)):
+        return False
     position, tokens, depth, mathematical = 0, 0, 0, False
     while position < len(latex):
         match = _TOKEN.match(latex, position)
@@ -107,7 +128,7 @@ def _is_bounded(latex: str) -> bool:
             return False
         if number is not None and len(number) > _MAX_LITERAL:
             return False
-        if letters is not None and len(letters) > 2:  # a word
+        if letters is not None and (len(letters) > 2 or letters in _SHORT_WORDS):
             return False
         if sign is not None:
             depth += (sign in "({[") - (sign in ")}]")

@@ -1,8 +1,8 @@
-r"""Numbers as people write them, read exactly.
+r"""Numbers as people write them in digits, read exactly.
 
 Integers, decimals, thousands separators, fractions (`1/2`, `\frac{1}{2}`), mixed numbers (`2 1/2`), percentages,
-scientific notation (`1.5e3`, `1.5 \times 10^3`), with a currency sign or without. Sizes are bounded: nothing here
-computes a power beyond `10^400`.
+repeating decimals (`0.\overline{3}`), scientific notation (`1.5e3`, `1.5 \times 10^3`), with a currency or without.
+Sizes are bounded: nothing here computes a power beyond `10^400`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,14 @@ _FRAC = re.compile(
 )
 _SIGN = re.compile(r"[+-]\s*")
 _CURRENCY = "$€£¥₹"
+_CURRENCY_BEFORE = re.compile(r"(?:US|USD|EUR|GBP|CNY|RMB|JPY|INR|Rs\.?)\s*(?=[-+.0-9$])")
+_CURRENCY_BEHIND = re.compile(
+    r"(?<=[0-9.])\s*(?:dollars?|euros?|rupees?|yuan|yen|USD|EUR|GBP|CNY|RMB|JPY|INR)", re.IGNORECASE
+)
+_EUROPEAN = re.compile(r"[0-9]{1,3}(?:(?:\.[0-9]{3})+,[0-9]+|(?:\.[0-9]{3}){2,})")
+_REPEATING = re.compile(
+    r"([0-9]{0,20})\.([0-9]{0,20})(?:\\(?:overline|bar|dot)\s*\{?\s*([0-9]{1,20})\s*\}?|\(([0-9]{1,20})\))"
+)
 _PERCENT = re.compile(r"\s*(?:%|percent|per cent)\s*$", re.IGNORECASE)
 
 
@@ -43,7 +51,10 @@ def rational(text: str) -> Fraction | None:
             sign = -1 if text[0] == "-" else 1
             text = text[match.end() :]
         text = text.lstrip(_CURRENCY).lstrip()
+        text = _CURRENCY_BEFORE.sub("", text, count=1) if text[:1].isalpha() else text
     text = text.rstrip(_CURRENCY).rstrip()
+    if text[-1:].isalpha() and (word := _CURRENCY_BEHIND.search(text)) and word.end() == len(text):
+        text = text[: word.start()]
     if match := _SPACED_THOUSANDS.match(text):
         text = match[0].replace(" ", "") + text[match.end() :]
     percent = _PERCENT.search(text)
@@ -60,6 +71,10 @@ def rational(text: str) -> Fraction | None:
 
 
 def _unsigned(text: str) -> Fraction | None:
+    if _EUROPEAN.fullmatch(text):
+        return Fraction(text.replace(".", "").replace(",", "."))
+    if match := _REPEATING.fullmatch(text):
+        return _repeating(match[1], match[2], match[3] or match[4])
     if match := _SCALED.fullmatch(text):
         exponent = next((e for e in match.groups()[1:] if e is not None), "0")
         return _scaled(_decimal(match[1]), int(exponent))
@@ -74,6 +89,12 @@ def _unsigned(text: str) -> Fraction | None:
 
 def _decimal(text: str) -> Fraction:
     return Fraction(text.replace(",", "").rstrip(".") if text[-1] == "." else text.replace(",", ""))
+
+
+def _repeating(whole: str, fixed: str, period: str) -> Fraction:
+    """0.1666...: the digits up to the first period's end, less those before it, over nines and zeros."""
+    top = int(whole + fixed + period) - int(whole + fixed or "0")
+    return Fraction(top, (10 ** len(period) - 1) * 10 ** len(fixed))
 
 
 def _scaled(value: Fraction, exponent: int) -> Fraction | None:

@@ -1,0 +1,66 @@
+"""The command line. Nothing heavy is imported before a command needs it, so that help answers at once.
+
+Exit codes: 0 done, 2 something the user can fix (said in one message, without a traceback), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Annotated, NoReturn
+
+import typer
+
+from mmupt import __version__
+from mmupt.cli.answers import grade, vote
+from mmupt.cli.comparing import compare
+from mmupt.cli.evaluating import evaluate
+from mmupt.cli.lists import benchmarks, recipes, world
+from mmupt.cli.running import demo, run
+from mmupt.cli.terminal import say
+from mmupt.errors import MmuptError
+
+app = typer.Typer(
+    help="Vision-language models that keep improving without labels.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+_COMMANDS: dict[str, Callable[..., None]] = {
+    "run": run,
+    "demo": demo,
+    "eval": evaluate,
+    "compare": compare,
+    "grade": grade,
+    "vote": vote,
+    "recipes": recipes,
+    "benchmarks": benchmarks,
+    "world": world,
+}
+for _name, _command in _COMMANDS.items():
+    app.command(_name)(_command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mmupt {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Options of mmupt itself."""
+
+
+def main() -> NoReturn:
+    """The entry point `mmupt`."""
+    try:
+        app(prog_name="mmupt")
+    except MmuptError as error:
+        say(f"error: {error}")
+        sys.exit(2)
+    sys.exit(0)

@@ -1,0 +1,5 @@
+"""`python -m mmupt.cli`."""
+
+from mmupt.cli import main
+
+main()

@@ -1,0 +1,125 @@
+"""Putting questions to a model, part by part: what a killed measurement has answered is not asked again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from mmupt.engines.base import Engine, Request, Sampling
+from mmupt.errors import DataError, RunFolderError
+from mmupt.evals.responses import RESPONSE, Response, Responses, response_value
+from mmupt.evals.settings import EvaluationSettings
+from mmupt.models.encoding import PromptEncoder, PromptTooLong
+from mmupt.runtime.files import well_formed
+from mmupt.runtime.parquet import read_table, write_table
+from mmupt.runtime.progress import Progress
+from mmupt.runtime.seeds import derive_seed
+from mmupt.types import EncodedPrompt, LabeledPrompt, Rollout
+
+_PART = pa.schema([("id", pa.string()), ("greedy", RESPONSE), ("samples", pa.list_(RESPONSE))])
+
+
+def answer_questions(
+    rows: Sequence[LabeledPrompt],
+    encoder: PromptEncoder,
+    engine: Engine,
+    settings: EvaluationSettings,
+    *,
+    name: str,
+    seed: int,
+    progress: Progress,
+    parts: Path | None = None,
+) -> list[tuple[LabeledPrompt, Responses]]:
+    """Every row that can be put to the model with the model's responses, in the order of `rows`.
+
+    `settings.prompts_at_once` rows make a part, which is written to the folder `parts` once it is answered and read
+    from there when it is there already. Sampling seeds derive from (seed, prompt id, index), so that two models are
+    compared on the same random numbers, and a resumed measurement equals an undisturbed one.
+
+    Raises DataError for a row that cannot be encoded where the settings do not let it be skipped, RunFolderError for a
+    part of other questions than these.
+    """
+    answered: list[tuple[LabeledPrompt, Responses]] = []
+    progress.stage(f"{name} (evaluation)", len(rows))
+    for start in range(0, len(rows), settings.prompts_at_once):
+        part = rows[start : start + settings.prompts_at_once]
+        file = parts / f"{start:06d}.parquet" if parts is not None else None
+        if file is not None and file.exists():
+            answered += _read_part(file, part)
+        else:
+            fresh = _answer(part, encoder, engine, settings, seed)
+            if file is not None:
+                _write_part(file, fresh)
+            answered += fresh
+        progress.advance(min(start + settings.prompts_at_once, len(rows)), len(rows))
+    return answered
+
+
+def _answer(
+    rows: Sequence[LabeledPrompt], encoder: PromptEncoder, engine: Engine, settings: EvaluationSettings, seed: int
+) -> list[tuple[LabeledPrompt, Responses]]:
+    kept, encoded = _encodable(rows, encoder, settings)
+    if not kept:
+        return []
+    one = engine.generate([Request(e, (0,)) for e in encoded], Sampling(0.0, 1.0, settings.max_new_tokens))
+    many = engine.generate(
+        [
+            Request(e, tuple(derive_seed(seed, "evaluation", row.prompt.id, i) for i in range(settings.samples)))
+            for e, row in zip(encoded, kept, strict=True)
+        ],
+        Sampling(settings.temperature, settings.top_p, settings.max_new_tokens),
+    )
+    return [
+        (row, Responses(_response(greedy), tuple(map(_response, samples))))
+        for row, (greedy,), samples in zip(kept, one, many, strict=True)
+    ]
+
+
+def _encodable(
+    rows: Sequence[LabeledPrompt], encoder: PromptEncoder, settings: EvaluationSettings
+) -> tuple[list[LabeledPrompt], list[EncodedPrompt]]:
+    """Rows with their encoding, without those that the settings allow to be skipped."""
+    kept: list[LabeledPrompt] = []
+    encoded: list[EncodedPrompt] = []
+    for row in rows:
+        try:
+            encoded.append(encoder(row.prompt))
+            kept.append(row)
+        except DataError as error:
+            long = isinstance(error, PromptTooLong)
+            if (settings.prompt.too_long if long else settings.bad_rows) == "stop":
+                raise
+    return kept, encoded
+
+
+def _response(rollout: Rollout) -> Response:
+    return Response(well_formed(rollout.text), rollout.stop, len(rollout.token_ids))
+
+
+def _write_part(file: Path, answered: Sequence[tuple[LabeledPrompt, Responses]]) -> None:
+    rows: list[dict[str, object]] = [
+        {
+            "id": well_formed(row.prompt.id),
+            "greedy": response_value(responses.greedy),
+            "samples": [response_value(sample) for sample in responses.samples],
+        }
+        for row, responses in answered
+    ]
+    write_table(file, rows, _PART)
+
+
+def _read_part(file: Path, rows: Sequence[LabeledPrompt]) -> list[tuple[LabeledPrompt, Responses]]:
+    kept = read_table(file, None, missing="is gone")
+    known = {well_formed(row.prompt.id): row for row in rows}
+    strangers = [str(entry["id"]) for entry in kept if entry["id"] not in known]
+    if strangers:
+        raise RunFolderError(
+            f'{file}: answers "{strangers[0]}", which is not among the questions now: the data has changed since the '
+            "run began; bring it back, or start a new run"
+        )
+    return [
+        (known[entry["id"]], Responses(Response(**entry["greedy"]), tuple(Response(**s) for s in entry["samples"])))
+        for entry in kept
+    ]

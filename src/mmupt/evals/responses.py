@@ -1,0 +1,34 @@
+"""What a model said to a question, as it is kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from mmupt.types import StopReason
+
+RESPONSE = pa.struct([("text", pa.string()), ("stop", pa.string()), ("num_tokens", pa.int32())])
+"""A `Response` in a Parquet file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What a model wrote, and how it came to an end."""
+
+    text: str
+    stop: StopReason
+    num_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Responses:
+    """All that a model said to one question: once greedily and k times by sampling."""
+
+    greedy: Response
+    samples: tuple[Response, ...]
+
+
+def response_value(response: Response) -> dict[str, object]:
+    """A response as a value of type `RESPONSE`."""
+    return {"text": response.text, "stop": response.stop, "num_tokens": response.num_tokens}

@@ -1,0 +1,74 @@
+"""Responses to multiple-choice questions that name an option in their own words."""
+
+from __future__ import annotations
+
+import pytest
+
+from mmupt.answers.equivalence import grade
+from mmupt.answers.extract import extract
+from mmupt.answers.reading.mentions import concluded, mentioned
+
+LENGTHS = ["6cm", "7cm", "4cm", "5cm"]
+CLOCK = ["half", "quarter", "o'clock", "quarter to", "quarter past"]
+LETTERS = ["A", "B", "C", "D", "E"]
+YES_NO = ["Yes", "No"]
+ANIMALS = ["grass snakes", "corn snakes", "owls", "mice"]
+
+
+@pytest.mark.parametrize(
+    ("response", "choices", "option"),
+    [
+        ("Judging by the drawing, the length of AC is 5cm.", LENGTHS, "D"),
+        ("Judging by the drawing, the length of AC is 5 cm.", LENGTHS, "D"),
+        ("AC = 3 + 2 = 5 cm", LENGTHS, "D"),
+        ("The correct answer is (B) No. There are no such boxes.", YES_NO, "B"),
+        ("No, there are more red boxes.", YES_NO, "B"),
+        ("Yes.", YES_NO, "A"),
+        ("the train with the longest whistle is train A", LETTERS, "A"),
+        ("A bird hides in every picture but picture D.", LETTERS, "D"),
+        ("It is quarter past eight.", CLOCK, "E"),
+        ("It is a quarter.", CLOCK, "B"),
+        ("It is quarter past eight. (E)\n\nThe other options are wrong:\n* (D) Quarter to. Too late.", CLOCK, "E"),
+        ("The answer is (C).\n\nChoice (A) is incorrect, it is too short.", LENGTHS, "C"),
+        ("The answer is C (4cm).", LENGTHS, "C"),
+        ("Hence the answer is:\n\nB (7cm)", LENGTHS, "B"),
+        ("Most hurt would be the mice, as corn snakes and grass snakes eat them.", ANIMALS, "D"),
+        ("The owls are hit harder than the mice.", ANIMALS, "C"),
+        ("答案是 (D) 5cm。", LENGTHS, "D"),
+        ("It cannot be determined.", ["3", "4", "It cannot be determined"], "C"),
+        (r"so $\boxed{5\text{ cm}}$", LENGTHS, "D"),
+        ("The owner with the most cats is Mr. Lee.", ["Mrs. Roe", "Mr. Lee"], "B"),
+        ("The answer is Mr. Lee.", ["Mrs. Roe", "Mr. Lee"], "B"),
+        ("6cm\n\nI measured it.", LENGTHS, "A"),
+    ],
+)
+def test_the_option_that_is_named(response: str, choices: list[str], option: str) -> None:
+    assert grade(extract(response, "lenient", choices=choices).answer, option, choices=choices)
+
+
+@pytest.mark.parametrize(
+    ("response", "choices"),
+    [
+        ("The length of AC is 11 cm.", LENGTHS),  # a value that is no option
+        ("It may be 5cm or 6cm.", LENGTHS),
+        ("So the rim is 2π√(3) = 6π.", ["1", "2", "3"]),  # part of a formula
+        ("The answer is either A or B.", LETTERS),
+        (r"\boxed{(A), (B)}", LETTERS),
+        ("A circle has no corners, I think.", LETTERS),  # words, not letters
+        ("The answer is (A) 5cm.", LENGTHS),  # a letter against the text of another option
+        ("There is a bowl on the table.", ANIMALS),
+        ('I do not have enough information to say "Yes" or "No".\n\nQuestion: 1 + 1?\nThe answer is A.', YES_NO),
+        ("I cannot determine whether the owls or the mice suffer.", ANIMALS),
+    ],
+)
+def test_no_option_is_invented(response: str, choices: list[str]) -> None:
+    answer = extract(response, "lenient", choices=choices).answer
+    assert not any(grade(answer, chr(ord("A") + i), choices=choices) for i in range(len(choices)))
+
+
+def test_the_longest_text_wins_and_labels_come_first() -> None:
+    assert mentioned("quarter past three", tuple(CLOCK)) == {4: "quarter past"}
+    assert mentioned("option C, the owls", tuple(ANIMALS)) == {2: "owls"}
+    assert mentioned("(A), not mice", tuple(ANIMALS)) == {0: "(A)", 3: "mice"}
+    assert mentioned("the 55cm rope", tuple(LENGTHS)) == {}
+    assert concluded("owls eat mice", tuple(ANIMALS)) == {2: "owls", 3: "mice"}
