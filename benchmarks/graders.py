@@ -2,9 +2,10 @@
 
     python benchmarks/graders.py [--responses FOLDER] [--json]
 
-Needs `pip install mathruler` beside mmupt, and the folder with the response files (`../shared/data/responses` unless
-told). For each set of rows and each grader: agreement with the truth, wrong credit (called right, is wrong), missed
-credit (called wrong, is right), and seconds for 1000 responses on one core, everything cold.
+Needs `pip install mathruler pylatexenc` beside mmupt (mathruler does not say that it needs the latter), and the folder
+with the response files (`../shared/data/responses` unless told). For each set of rows and each grader: agreement with
+the truth, wrong credit (called right, is wrong), missed credit (called wrong, is right), errors (exceptions, which
+count as "wrong"), and seconds for 1000 responses on one core, everything cold.
 
 Truth: on MATH-Vision the verdict of the authors' grader where a second grader agrees with it, and ours by hand on the
 44 rows where the two differ (see `JUDGED`); on the free-form rows of TabMWP the authors' verdict; on groups of answers
@@ -176,16 +177,19 @@ GRADERS: dict[str, Grader] = {
 
 
 def measure(cases: list[Case], grader: Grader) -> dict[str, float]:
-    """Errors of a grader count as wrong."""
+    """Errors of a grader count as wrong, and are counted; a library that is missing is no verdict on anything."""
     began = time.perf_counter()
-    verdicts = []
+    verdicts, errors = [], 0
     for one in cases:
         try:
             verdicts.append(grader(one))
+        except ImportError:
+            raise
         except Exception:  # peers raise what sympy raises
             verdicts.append(False)
+            errors += 1
     seconds = time.perf_counter() - began
-    return compared(cases, verdicts) | {"seconds_per_1000": 1000 * seconds / len(cases)}
+    return compared(cases, verdicts) | {"errors": errors, "seconds_per_1000": 1000 * seconds / len(cases)}
 
 
 def compared(cases: list[Case], verdicts: list[bool]) -> dict[str, float]:
@@ -218,7 +222,14 @@ def main() -> None:
         return
     for name, graders in results.items():
         table = Table(
-            "grader", "agreement", "wrong credit", "missed credit", "s / 1000", title=name, title_justify="left"
+            "grader",
+            "agreement",
+            "wrong credit",
+            "missed credit",
+            "errors",
+            "s / 1000",
+            title=name,
+            title_justify="left",
         )
         for grader, r in graders.items():
             seconds = f"{r['seconds_per_1000']:.2f}" if "seconds_per_1000" in r else "recorded"
@@ -229,7 +240,7 @@ def main() -> None:
                 f"{r['missed_credit']:.0f}",
                 seconds,
             )
-        Console().print(table, f"{graders['mmupt']['rows']:.0f} responses\n", sep="")
+        Console(width=100).print(table, f"{graders['mmupt']['rows']:.0f} responses\n", sep="")
 
 
 if __name__ == "__main__":

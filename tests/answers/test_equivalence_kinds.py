@@ -106,3 +106,25 @@ def test_a_precision_rounds_the_exact_decimal() -> None:
 def test_a_senseless_tolerance_or_precision_is_refused(how: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="use a number"):
         grade("1", "1", **how)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        (r"\dfrac{15}{125} = \dfrac{3}{25}", "3/25"),
+        ("3/4 = 0.75", "0.75"),
+        ("x = 6/8 = 3/4", "3/4"),
+        ("6 + 4 = 10", "10"),
+        (r"\mathrm{(E)\ } 90", "90"),
+        ("(B) 45 km", "45 kilometers"),
+        (r"8\sqrt{3}{squareinches}", r"8\sqrt{3} square inches"),
+        ("5{cm}", "5 cm"),
+    ],
+)
+def test_one_value_written_in_several_ways_or_behind_a_label(written: str, value: str) -> None:
+    assert same(written, value) and grade(written, value)
+
+
+@pytest.mark.parametrize(("a", "b"), [("6 + 4 = 11", "11"), ("3 = 4", "4"), ("(E) 90", "91"), ("(E) ninety-ish", "90")])
+def test_sides_that_differ_and_labels_of_words_are_no_value(a: str, b: str) -> None:
+    assert not same(a, b)

@@ -75,11 +75,13 @@ def _one_option(answer: str, text: str, choices: tuple[str, ...]) -> int | None:
     named = _option_with_text(labelled[4], choices) if labelled and letter is not None else None
     if letter is not None and named is not None and _first(letter, choices) == _first(named, choices):
         return letter
+    if letter is not None and named is not None:
+        return None  # the letter of one option, the text of another
     index = _option_with_text(answer, choices)
     if index is not None or _several_letters(text):
         return index
     if letter is not None:
-        return letter if named is None else None
+        return letter
     if match := _LOOSELY_LABELLED.fullmatch(text):
         return _both(match[1], match[2], choices)
     if match := _LABEL_BEHIND.fullmatch(text):
@@ -131,9 +133,13 @@ def _without_own_label(text: str, index: int) -> str:
 def _option_with_text(text: str, choices: tuple[str, ...]) -> int | None:
     """The option with this text, else the first with this value, else the only one that `allowances.py` lets pass."""
     texts, written = _texts(choices), " ".join(text.split())
+    if not tidy(text):
+        return None
+    if texts.count(written) == 1:
+        return texts.index(written)
     key, keys = key_of(text), _keys(choices)
-    if not tidy(text) or (key[0] == "text" and keys.count(key) > 1):
-        return None  # options that stand for pictures: empty, or all of one word
+    if key[0] == "text" and keys.count(key) > 1:
+        return None  # options that stand for pictures: all of one word
     if written in texts:
         return texts.index(written)
     tidied = [tidy(option) for option in texts]

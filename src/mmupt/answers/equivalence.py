@@ -12,6 +12,7 @@ equivalence relation by construction, and the clusters of a vote cannot depend o
 | `0.\overline{3}`, `0.(3)`, `1/3` | the exact number | `0.333` is another number |
 | `three`, `twenty-one`, `two and a half` | the exact number | `third` is a place and stays text |
 | `x = 5`, `5 = x`, `5` | the value | the name is in the question |
+| `15/125 = 3/25`, `x = 6/8 = 3/4`, `6 + 4 = 10` | the value | one number written in several ways; sides that differ stay text |
 | `\sqrt{8}`, `2\sqrt{2}`; `x(x+1)`, `x^2+x`; `x+y=4`, `2x+2y=8` | what `values/symbolic.py` computes | |
 | `45 km`, `45 kilometres`; `5 cm²`, `5 square centimeters` | number and unit | neither `45` nor `45 m`; nothing is converted, as converting is often the question |
 | `2 h 15 min`, `135 minutes` | number and unit | several units are counted in the smallest |
@@ -25,6 +26,7 @@ equivalence relation by construction, and the clusters of a vote cannot depend o
 | `\begin{pmatrix}1&2\\3&4\end{pmatrix}`, `[[1,2],[3,4]]` | the rows | the brackets are typography |
 | `B`, `(B)`, `B. 45 km`, `option B`, `45 km` where the choices are known | the option | options of one value, written alike, are one option |
 | `A, B`, `both B and A` where the choices are known | the set of options | |
+| `(E) 90`, `90` where the choices are not known | the value | a label in front of a value only points at it |
 | `Yes`, `yes, it is`; not `true` | `yes` or `no` | |
 | everything else, dates too | its text | case, white space, hyphens, quotes and a leading article folded |
 
@@ -98,8 +100,8 @@ def grade(
     """Whether `answer` is correct. None (no answer could be read) never is.
 
     `gold` may be a value, an option's letter or an option's text. More lenient than `same` where the gold answer fixes
-    what is asked for; `values/allowances.py` lists how. Where `unit`, that of the gold answer, is known, the answer's unit
-    must be it or some of its words.
+    what is asked for; `values/allowances.py` lists how. Where `unit`, that of the gold answer, is known, the answer's
+    unit must be it or some of its words.
 
     Numbers agree when they are equal, and only then unless asked otherwise: with `tolerance` where they differ by at
     most that share of the larger; with `precision` where both round to the same number of that many decimals

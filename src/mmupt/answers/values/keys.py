@@ -24,7 +24,9 @@ from mmupt.answers.values.words import leading_number
 
 LONE_LETTER = re.compile(r"[(\[{]?\s*([A-Za-z])\s*[)\]}.:]?")
 """A letter alone, the way options are named: `B`, `(B)`, `B.`, `b)`."""
+_LABEL = re.compile(r"\([A-Z]\)\s+(?=\S)")  # of an option, although the choices are not known
 _ARITHMETIC = re.compile(r"\\(?:sqrt|frac|pi)|[\^(√]|sqrt")
+_MAX_SIDES = 8
 _COLON = re.compile(r"(?<=[0-9])\s*:\s*(?=[0-9])")
 _HALF_DAY = re.compile(r"(?<=[0-9])\s?([ap])\.?\s?m\b\.?")
 _ARTICLE = re.compile(r"(?:the|an?)\s+(?=[^\W\d_]{2})")
@@ -52,6 +54,8 @@ def measured(answer: str) -> tuple[Fraction | None, str]:
 @lru_cache(maxsize=16_384)
 def _short_key(answer: str) -> Key:
     text = tidy(answer)
+    if (label := _LABEL.match(text)) and (value := _single(text[label.end() :].strip())):
+        return value
     return _single(text) or collection_key(text, _single) or ("text", _fold(text))
 
 
@@ -63,10 +67,26 @@ def _single(text: str) -> Key | None:
         return time
     if (parts := quantity(text, _value)) is not None:
         return ("quantity", parts)
+    if (number := _of_equal_sides(text)) is not None:
+        return ("number", number)
     sign = text.removesuffix(r"\infty").strip() if text.endswith(r"\infty") else None
     if sign is not None and sign in ("", "+", "-"):
         return ("infinity", -1 if sign == "-" else 1)
     return ratio_key(text, _term) or interval_of_inequality(text, _bound) or symbolic_key(text)
+
+
+def _of_equal_sides(text: str) -> Fraction | None:
+    r"""The value of `\frac{15}{125} = \frac{3}{25}`, `6 + 4 = 10`, `x = 6/8 = 3/4`: one number in several spellings.
+
+    Sides that differ say nothing; letters alone in front name what is asked for.
+    """
+    if not 1 <= text.count("=") <= _MAX_SIDES or any(sign in text for sign in ("<=", ">=", "!=", ":=")):
+        return None
+    sides = [side.strip() for side in text.split("=")]
+    if sides[0].lstrip("\\").isalpha():
+        del sides[0]
+    values = {_real(side) for side in sides}
+    return values.pop() if len(sides) > 1 and len(values) == 1 else None
 
 
 def _bound(text: str) -> Key | None:

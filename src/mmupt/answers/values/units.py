@@ -39,6 +39,7 @@ _SUFFIX = re.compile(
     rf"{_POWER}(?:\s*/\s*[A-Za-z]{{1,10}}{_POWER})?))"
 )
 _PART = re.compile(r"([0-9][0-9.,/]*)\s*([A-Za-z]{1,12})\.?(?:\s*,|\s+and(?=\s)|\s*,\s*and(?=\s))?\s*")
+_BRACED_UNIT = re.compile(r"(?<=[0-9}\s])\{\s*(?:(?P<glued>square|cubic)(?=[a-z]))?([A-Za-z][A-Za-z ]{1,40})\s*\}$")
 _NO_UNIT = re.compile(r"(?:and|or|to|plus|minus|times|by|am|pm|sin|cos|tan|log|ln|pi|sqrt|percent)\b", re.IGNORECASE)
 _EXPONENT = re.compile(r"\s*\^\s*\{?\s*(-?[0-9])\s*\}?\s*$|(?<=m|n|t)([23])$")
 _MAX_LENGTH = 200
@@ -53,7 +54,7 @@ def quantity(text: str, read: Callable[[str], Fraction | None]) -> tuple[Fractio
         return None
     if (several := _several_units(text, read)) is not None:
         return several
-    if match := _SUFFIX.fullmatch(text):
+    if match := _SUFFIX.fullmatch(_BRACED_UNIT.sub(_unbraced, text)):
         number, unit = match["number"], match["unit"]
         if _NO_UNIT.match(unit) or (len(unit) <= 2 and unit not in _NAMES and unit.casefold() not in _NAMES):
             return None  # `3 xy` is a product
@@ -77,6 +78,11 @@ def unit_name(unit: str) -> str:
 def is_part_of(written: str, unit: str) -> bool:
     """Whether a unit's name is made of some of the words of another: `min` where the unit is `min/day`."""
     return _words(written) <= _words(unit)
+
+
+def _unbraced(match: re.Match[str]) -> str:
+    """`{squareinches}`, as sources write units whose \\text and spaces were lost, is `square inches`."""
+    return f" {match['glued'] or ''} {match[2]}".replace("  ", " ")
 
 
 def _words(name: str) -> set[str]:
