@@ -8,11 +8,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
 
 from mmupt.engines.hf import HFEngine
 from mmupt.errors import MmuptError, RunFolderError
 from mmupt.evals.records import write_records
+from mmupt.evals.results import results_table
 from mmupt.evals.runner import Evaluation, Places, evaluate
 from mmupt.evals.sets import EvaluationSet
 from mmupt.evals.settings import EvaluationSettings
@@ -238,38 +238,13 @@ class Pipeline:
         stages = dict.fromkeys(str(r["stage"]) for r in self.results)
         sets = dict.fromkeys(str(r["set"]) for r in self.results)
         if len(stages) == 1 and len(sets) > 1:
-            self.progress.table("accuracy", *_table("benchmark", "set", self.results))
+            self.progress.table("accuracy", *results_table("benchmark", "set", self.results))
             return
         for name in sets:
             rows = [r for r in self.results if r["set"] == name]
-            self.progress.table(f"accuracy on {rows[0]['n']} questions of {name}", *_table("model", "stage", rows))
-
-
-def _table(title: str, key: str, results: Sequence[dict[str, object]]) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows: the main figures, then those of other graders that any of the results has."""
-    k = results[0]["k"]
-    main = ["greedy", f"mean@{k}", f"maj@{k}", f"pass@{k}"]
-    others = dict.fromkeys(name for r in results for name in _other_graders(r))
-    rows = []
-    for result in results:
-        graders = _other_graders(result)
-        cells = [_figure(result, figure) for figure in main]
-        cells += [_figure(graders[name], f"mean@{k}") if name in graders else "" for name in others]
-        rows.append([str(result[key]), *cells])
-    return [title, *main, *(f"{name} mean@{k}" for name in others)], rows
-
-
-def _other_graders(result: dict[str, object]) -> dict[str, dict[str, object]]:
-    """The figures by the benchmark's own rules, and by the judge."""
-    found = dict(cast("dict[str, dict[str, object]]", result.get("rules", {})))
-    if "judged" in result:
-        found["judge"] = cast("dict[str, object]", result["judged"])
-    return found
-
-
-def _figure(result: dict[str, object], figure: str) -> str:
-    low, high = cast("list[float]", result[f"{figure}_interval"])
-    return f"{100 * float(str(result[figure])):.1f} ({100 * low:.0f}-{100 * high:.0f})"
+            self.progress.table(
+                f"accuracy on {rows[0]['n']} questions of {name}", *results_table("model", "stage", rows)
+            )
 
 
 def _what(stage: SftStage | GrpoStage, ready: Preflight) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 
 from mmupt.evals.benchmarks.base import Answered
 from mmupt.evals.grading import GradedQuestion, Verdicts
+from mmupt.evals.results import main_figures_of
 from mmupt.evals.statistics import Estimate, estimate
 
 QUESTION_TYPE = "type"
@@ -35,7 +36,7 @@ def main_figures(questions: Sequence[GradedQuestion], k: int, *, resamples: int,
     """greedy, mean@k, maj@k and pass@k by mmupt's own grader."""
     figures = verdict_figures([q.ours for q in questions], k, resamples=resamples, seed=seed)
     figures[f"maj@{k}"] = estimate(np.array([q.majority_correct for q in questions]), resamples=resamples, seed=seed)
-    return {name: figures[name] for name in ("greedy", f"mean@{k}", f"maj@{k}", f"pass@{k}")}
+    return {name: figures[name] for name in main_figures_of(k)}
 
 
 def verdict_figures(verdicts: Sequence[Verdicts], k: int, *, resamples: int, seed: int) -> Figures:

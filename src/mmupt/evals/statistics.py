@@ -28,7 +28,7 @@ def estimate(scores_Q: NDArray[np.float64], *, resamples: int, seed: int) -> Est
     is then the exact binomial bound, 1 - 0.025^(1/Q) away (Clopper and Pearson 1934).
     """
     if np.all(scores_Q == 0) or np.all(scores_Q == 1):
-        value, reach = float(scores_Q[0]), 1.0 - 0.025 ** (1 / len(scores_Q))
+        value, reach = float(scores_Q[0]), _unseen(len(scores_Q))
         return Estimate(value, max(0.0, value - reach), min(1.0, value + reach))
     rng = np.random.default_rng(derive_seed(seed, "bootstrap"))
     count = len(scores_Q)
@@ -56,7 +56,8 @@ def paired_difference(
 
     The interval is the percentile interval of `resamples` draws of Q questions with replacement. The test asks how
     often |mean| is at least as large when each question's A and B are swapped by a fair coin: p = (count + 1) /
-    (resamples + 1), never 0 (Phipson and Smyth 2010). Raises ValueError where the scores do not pair up or where there
+    (resamples + 1), never 0 (Phipson and Smyth 2010). Where no question differs the interval is the binomial bound of
+    `estimate` on both sides. Raises ValueError where the scores do not pair up or where there
     are fewer than 2.
 
     Scores take few values (a share of k samples), so both draw how often each value comes up rather than questions:
@@ -65,9 +66,18 @@ def paired_difference(
     if a_Q.shape != b_Q.shape or a_Q.ndim != 1 or len(a_Q) < 2:
         raise ValueError(f"needs the same 2 or more questions twice, not shapes {a_Q.shape} and {b_Q.shape}")
     differences_Q = b_Q - a_Q
+    if not differences_Q.any():
+        reach = _unseen(len(differences_Q))
+        return PairedDifference(0.0, -reach, reach, 1.0, len(differences_Q))
     low, high = np.quantile(_bootstrap_means(differences_Q, resamples, seed), [0.025, 0.975])
     p = _sign_flip_p(differences_Q, resamples, seed)
     return PairedDifference(float(differences_Q.mean()), float(low), float(high), p, len(differences_Q))
+
+
+def _unseen(count: int) -> float:
+    """The largest rate at which something may happen and still not be seen in `count` questions with probability
+    0.025: the exact binomial bound."""
+    return 1.0 - 0.025 ** (1 / count)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mmupt.evals.results import main_figures_of, other_graders
 from mmupt.report.comparison import interval, verdict
 from mmupt.report.reading import RunData, number
 from mmupt.report.views import clean
@@ -62,12 +63,12 @@ def result_tables(run: RunData) -> list[ResultTable]:
 def _table(run: RunData, title: str, results: Sequence[dict[str, Any]]) -> ResultTable:
     counts = {row.get("k") for row in results}
     shown_k = str(counts.pop()) if len(counts) == 1 else "k"
-    graders = list(dict.fromkeys(name for row in results for name in _other_graders(row)))
+    graders = list(dict.fromkeys(name for row in results for name in other_graders(row)))
     rows = []
     for above, row in zip([None, *results], results, strict=False):
         k = row.get("k")
-        keys = ("greedy", f"mean@{k}", f"maj@{k}", f"pass@{k}")
-        others = _other_graders(row)
+        keys = main_figures_of(k)
+        others = other_graders(row)
         unreadable = number(row.get("unreadable"))
         rows.append(
             ResultRow(
@@ -80,18 +81,9 @@ def _table(run: RunData, title: str, results: Sequence[dict[str, Any]]) -> Resul
                 unreadable="" if unreadable is None else f"{100 * unreadable:.1f} %",
             )
         )
-    columns = ("greedy", *(f"{name}@{shown_k}" for name in ("mean", "maj", "pass")))
+    columns = main_figures_of(shown_k)
     named = tuple(f"{clean(name)}: mean@{shown_k}" for name in graders)
     return ResultTable(title, (*columns, *named), tuple(rows), tuple(b for row in results for b in _breakdowns(row)))
-
-
-def _other_graders(row: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The figures by the benchmark's own rules, and by the judge."""
-    rules = row.get("rules")
-    found = {str(name): figures for name, figures in rules.items()} if isinstance(rules, dict) else {}
-    if "judged" in row:
-        found["judge"] = row["judged"]
-    return {name: figures for name, figures in found.items() if isinstance(figures, dict)}
 
 
 def _breakdowns(row: Mapping[str, Any]) -> Iterator[Breakdown]:
@@ -102,7 +94,7 @@ def _breakdowns(row: Mapping[str, Any]) -> Iterator[Breakdown]:
         rows = [(clean(figure), *(_percentage(values.get(figure)) for values in metric.values())) for figure in figures]
         yield Breakdown(f"{name}: its own metric", ("", *map(clean, metric)), tuple(rows))
     breakdowns = row.get("breakdowns")
-    keys = ("greedy", f"mean@{k}", f"maj@{k}", f"pass@{k}")
+    keys = main_figures_of(k)
     for key, parts in breakdowns.items() if isinstance(breakdowns, dict) else ():
         lines = [
             (clean(value), *(_percentage(part.get(figure)) for figure in keys), clean(part.get("n", "")))
