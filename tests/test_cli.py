@@ -67,7 +67,10 @@ def written(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["demo"], ["eval"], ["world"], ["recipes"]])
+@pytest.mark.parametrize(
+    "command",
+    [[], ["run"], ["demo"], ["eval"], ["compare"], ["grade"], ["vote"], ["world"], ["recipes"], ["benchmarks"]],
+)
 def test_help_imports_neither_torch_nor_transformers(command: list[str]) -> None:
     code = (
         "import sys\nfrom mmupt.cli import app\n"
@@ -83,6 +86,31 @@ def test_help_imports_neither_torch_nor_transformers(command: list[str]) -> None
 
 def test_version(shell: Shell) -> None:
     assert shell("--version").stdout == f"mmupt {__version__}\n"
+
+
+def test_benchmarks_lists_all_of_them_without_torch(shell: Shell) -> None:
+    done = shell("benchmarks", COLUMNS="200")
+    assert done.returncode == 0 and "torch" not in done.stderr
+    for name in ("mathvision", "mathvista", "mathverse", "wemath", "chartqa", "iconqa", "tabmwp", "geometry3k", "geoqa",
+                 "puzzlevqa", "math", "omni_math"):  # fmt: skip
+        assert any(line.startswith(f"{name} ") for line in done.stdout.splitlines()), name
+
+
+def test_grade_and_vote_from_standard_input(tmp_path: Path) -> None:
+    rows = [{"responses": ["\\boxed{1/2}", "so 0.5.", "3"], "answer": "0.5"}, {"responses": ["no idea"], "answer": "1"}]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    told = {}
+    for command in ("grade", "vote"):
+        done = subprocess.run(
+            [sys.executable, "-m", "mmupt.cli", command, "-", "--json"],
+            input=text, capture_output=True, text=True, cwd=tmp_path, check=True,
+        )  # fmt: skip
+        told[command] = json.loads(done.stdout)
+    assert told["grade"] == {"n": 2, "accuracy": pytest.approx((2 / 3 + 0) / 2), "no_answer": 1}
+    assert told["vote"] == {
+        "groups": 2, "mean_accuracy": pytest.approx(1 / 3), "majority_accuracy": 0.5, "pass_at_k": 0.5, "ties": 0,
+        "no_answer_groups": 1,
+    }  # fmt: skip
 
 
 def test_recipes_lists_names_descriptions_and_stages(shell: Shell) -> None:

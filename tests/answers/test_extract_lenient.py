@@ -123,6 +123,11 @@ def test_the_value_of_the_concluding_sentence(response: str, answer: str) -> Non
         ("I'm sorry, but I can't see the 4 dice you mention.", "refusal"),
         ("The answer is unknown.", "refusal"),
         (r"Without the figures I cannot tell how many cells the $4 \times 4$ table needs.", "refusal"),
+        ("So an exact answer couldn't be given for the 7 tiles.", "refusal"),
+        ("It is dark, so no solution can be provided beyond 2 lamps.", "refusal"),
+        ("Sadly the question seems to lack the 3 lengths.", "refusal"),
+        ("To count all 12 lamps we require further details.", "refusal"),
+        ("Of the 12 lamps, more information is needed.", "refusal"),
         ("抱歉，图中没有3个三角形的信息，无法确定。", "refusal"),
         ("It lies between 3 and 5 somewhere.", "several values, none of them the conclusion"),
         ("I think it is 6 or 7.", "several values, none of them the conclusion"),
@@ -158,6 +163,15 @@ def test_no_answer_is_invented(response: str, reason: str | None) -> None:
         ("It cannot be determined.\n\nQuestion: What is 2 + 2?\nAnswer: 4", None),
         ("The answer is a list of 3 numbers. The final list is [1, 2, 4].", "[1, 2, 4]"),  # announced, then given
         ("I'm sorry, the image is dark, but the answer is 4.", "4"),  # a named answer beats a refusal
+        ("The answer is 4. For a proof we would need more information.", "4"),
+        ("The longest bar shows 31. This is because it ends at 31, not at 27.", "31"),  # answered first, then explained
+        ("The longest bar shows **31**.\n\nBlue shows 27 and red shows 12 of them.", "31"),
+        ("There are 9 boats. Because one is hidden behind 2 of them.", "9"),
+        ("The tallest is 31 m. The others are 27 m and 12 m.", "31 m"),
+        ("There are 3 boats. Since each holds 2, the total is 6.", "6"),  # a main clause concludes
+        ("There are **3** boats of 2 each.\n\n3 * 2 = 6.", "6"),  # a calculation goes on
+        ("There are **3** boats of 2 each. So the total is 6.", "6"),
+        ("(E) 7\n(F) 8\n(AA) 9\n(", None),  # a list of options that never ends
     ],
 )
 def test_conflicts(response: str, answer: str | None) -> None:
@@ -171,7 +185,8 @@ HOSTILE = [
     "x = " * 60_000, r"\boxed{1} and " * 20_000, r"\boxed{1}" * 20_000, r"$\boxed{" * 20_000, "cannot be " * 30_000,
     "\nother options" * 20_000, "\n(A) x" * 30_000, "\nQuestion:" * 20_000, "does not a b " * 30_000, "\r" * 100_000,
     "1" * 200_000, "." * 200_000, "!\n" * 100_000, "\u00a0" * 200_000, "面积" * 80_000, "\ud800\x00\u202e" * 1000,
-    "Yes" * 50_000, "<" * 100_000, "1/" * 90_000, "-" * 150_000, "3 x 10^" * 30_000, "is 3 or " * 30_000,
+    "Yes" * 50_000, "**1** " * 30_000, "A, " * 60_000, "x = 1 + " * 30_000, "\\a" * 60_000 + "=", "{" * 100_000,
+    "<" * 100_000, "1/" * 90_000, "-" * 150_000, "3 x 10^" * 30_000, "is 3 or " * 30_000,
 ]  # fmt: skip
 
 
@@ -188,3 +203,9 @@ def test_what_is_read_can_be_graded() -> None:
     assert grade(read("Mia needs $7.50."), "7.5")
     assert grade(read(r"The height is $\frac{3}{4}$ m."), "0.75")
     assert not grade(read("It cannot be determined."), "0")
+
+
+@pytest.mark.parametrize("response", ["No idea.", "I don't know.", "I do not know the answer.", "Not sure"])
+def test_not_knowing_is_a_refusal(response: str) -> None:
+    found = extract(response, "lenient")
+    assert found.answer is None and found.reason == "refusal"

@@ -40,6 +40,17 @@ ANIMALS = ["grass snakes", "corn snakes", "owls", "mice"]
         ("The owner with the most cats is Mr. Lee.", ["Mrs. Roe", "Mr. Lee"], "B"),
         ("The answer is Mr. Lee.", ["Mrs. Roe", "Mr. Lee"], "B"),
         ("6cm\n\nI measured it.", LENGTHS, "A"),
+        ("The correct option letter is C.", LENGTHS, "C"),
+        ("So the correct letter is (B), by symmetry.", LENGTHS, "B"),
+        ("Here the choice letter is D", LENGTHS, "D"),
+        ("The correct answer letter is: C", LENGTHS, "C"),
+        ("The option letter (A, B, C or D) that fits is not A. It is 4cm.", LENGTHS, "C"),  # a list of labels
+        ("No, it is darker. The palest option is D (Coral).", YES_NO, "B"),  # a letter beyond the last option
+        ("E. Yes, it is pale. The palest colour is E (Coral).", YES_NO, "A"),
+        ("No, Coral is not. The correct choice of colour is Teal.", YES_NO, "B"),  # a remark about no option
+        ("Judging by the plot, Coral is not the palest.", YES_NO, "B"),
+        ("There are 4 vans and 2 cars. The vans aren't fewer than the cars.", YES_NO, "B"),
+        ("AC = 3 + 4 - 2, so AC is 5cm.", LENGTHS, "D"),
     ],
 )
 def test_the_option_that_is_named(response: str, choices: list[str], option: str) -> None:
@@ -58,6 +69,13 @@ def test_the_option_that_is_named(response: str, choices: list[str], option: str
         ("The answer is (A) 5cm.", LENGTHS),  # a letter against the text of another option
         ("There is a bowl on the table.", ANIMALS),
         ('I do not have enough information to say "Yes" or "No".\n\nQuestion: 1 + 1?\nThe answer is A.', YES_NO),
+        ("It cannot be said which letter (A, B, C, D) is meant.", LENGTHS),
+        ("I can't choose any of the given options, not even (A).", LENGTHS),
+        ("The palest option is D (Coral).", YES_NO),
+        ("Coral is the palest of all.", YES_NO),  # no "yes" is inferred
+        ("Whether Coral is not the palest is open.", YES_NO),
+        ("(C) Yes\n(D) No", YES_NO),
+        ("A = 4 * 3 + 1", ["4", "3", "1"]),  # parts of a formula
         ("I cannot determine whether the owls or the mice suffer.", ANIMALS),
     ],
 )

@@ -125,3 +125,9 @@ def test_a_batch_of_the_papers_size_is_quick() -> None:
     start = time.perf_counter()
     assert all(vote(group).num_answers == 10 for group in groups)
     assert time.perf_counter() - start < 20
+
+
+def test_an_option_is_shown_by_its_letter() -> None:
+    """Whatever most rollouts wrote, so that the same option looks the same in every group."""
+    outcome = vote(["45 km", "45 km", "(B)", "36", "none of these"], choices=["36 km", "45 km"])
+    assert [(c.answer, c.members) for c in outcome.clusters] == [("B", (0, 1, 2)), ("A", (3,)), ("none of these", (4,))]

@@ -12,19 +12,25 @@ box, and a box that is not closed is none.
 1. The last box with content. Boxes divided by nothing but "and", "or" or a comma are read together, as a list. An
    empty box only speaks of the format. A box whose brace was forgotten ends with its line or formula; one in which the
    response was cut off is dropped, since digits may be missing.
-2. The last statement: "the correct answer is", "Answer:", "(B) is correct", "故选 B" and their like. So a correction
-   ("Wait, ... the answer is 5") beats what it corrects, and a statement at the top beats an explanation without one.
-   A statement that names an option beats later remarks about "the answer" that name none.
+2. The last statement: "the correct answer is", "the correct option letter is", "Answer:", "(B) is correct", "故选 B"
+   and their like. So a correction ("Wait, ... the answer is 5") beats what it corrects, and a statement at the top
+   beats an explanation without one. A statement that names an option beats later remarks about "the answer" that name
+   none; one whose letter lies beyond the last option says nothing.
 3. An option on the last line, then on the first, if it is not one of a list of options: `C`, `(C)`, `C. 45 km`.
-4. "Yes" or "No" at the very front (of the options, where there are any).
-5. A response of a few words; a value on the last or first line alone.
-6. The conclusion, from the last sentence back (`reading/sentences.py`): the one option it names, by label or by its text
-   (`reading/mentions.py`), else its final letter, else its value.
+4. "Yes" or "No" at the very front. Of the options, where there are any; then it beats statements that name no option.
+5. A response of a few words, or of one equation; a value on the last or first line alone.
+6. The first sentence, where all that follows only explains it: the second says "This is because" or "The others", or
+   the only bold value stands in the first (`reading/openings.py`).
+7. The conclusion, from the last sentence back (`reading/sentences.py`): the one option it names, by label or by its
+   text (`reading/mentions.py`), else its final letter, else its value (`reading/amounts.py`). A number that is part of
+   a formula is no value: the whole side behind the last equals sign is. Where the options are yes and no, a short
+   response that ends in a plain "is not" says no.
 
 Letter and text: a letter beside the text of another option contradicts itself and names none; beside any other text
 it names its option (`choices.py`). Several labels where one option is asked for name none. A response that refuses
-("cannot be determined") has no answer unless one of 1 to 5 gave one, or that is an option. A model that goes on to
-write the next question is read up to there.
+("cannot be determined", "we need more information") has no answer unless one of 1 to 6 gave one, or that is an option.
+One that was cut off inside a formula concludes nothing. A model that goes on to write the next question is read up to
+there.
 """
 
 from __future__ import annotations

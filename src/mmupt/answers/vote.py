@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Sequence
+from string import ascii_uppercase
 from typing import Literal
 
 from mmupt.answers.equivalence import canonical, within
@@ -28,7 +29,8 @@ def vote(
 
     None (an answer that could not be read) never votes, yet counts in G. Among equally large clusters nobody wins
     ("none"), the one with the earliest rollout does ("first"), or one drawn from `random.Random(seed)` ("random").
-    There is no winner either where less than `quorum` of the G answers could be read.
+    There is no winner either where less than `quorum` of the G answers could be read. A cluster shows the letter of its
+    option where it has one, else its most frequent spelling.
 
     A bare number votes with the quantity of that value where the group writes it with one unit only (`45` with
     `45 km`, unless there is a `45 m` too), a time without half of the day likewise: the group asks one question, and
@@ -48,8 +50,8 @@ def vote(
     for i, key in keys.items():
         members.setdefault(representative.get(key, key), []).append(i)
     clusters = tuple(
-        Cluster(answer=_shown(answers, indices), members=tuple(indices))
-        for indices in sorted(members.values(), key=lambda m: (-len(m), m[0]))
+        Cluster(answer=_shown(key, [a for i in indices if (a := answers[i]) is not None]), members=tuple(indices))
+        for key, indices in sorted(members.items(), key=lambda item: (-len(item[1]), item[1][0]))
     )
     tied = [k for k, c in enumerate(clusters) if len(c.members) == len(clusters[0].members)]
     tie = len(tied) > 1
@@ -90,7 +92,9 @@ def _linked(keys: set[Key], tolerance: float) -> dict[Key, Key]:
     return chain
 
 
-def _shown(answers: Sequence[str | None], members: Sequence[int]) -> str:
-    """The most frequent spelling, the earliest among equals (a Counter keeps the order of arrival)."""
-    spellings = Counter(a for i in members if (a := answers[i]) is not None)
-    return spellings.most_common(1)[0][0]
+def _shown(key: Key, spellings: Sequence[str]) -> str:
+    """The letter of an option; of any other answer the most frequent spelling, the earliest among equals (a Counter
+    keeps the order of arrival)."""
+    if key[0] == "option" and isinstance(key[1], int) and key[1] < len(ascii_uppercase):
+        return ascii_uppercase[key[1]]
+    return Counter(spellings).most_common(1)[0][0]

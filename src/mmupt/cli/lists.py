@@ -35,7 +35,8 @@ def benchmarks() -> None:
     table = Table("name", "title", "where its rows are", "broken down by", "own scores", box=None, pad_edge=False)
     for benchmark in BENCHMARKS.values():
         own = [rule.name for rule in benchmark.rules] + (["a metric of its own"] if benchmark.metric else [])
-        source = f"{benchmark.data.path} ({benchmark.data.split})"
+        hub = benchmark.data.path.startswith("hub:")
+        source = f"{benchmark.data.path} ({benchmark.data.split})" if hub else f"{benchmark.name}=PATH"
         table.add_row(
             *map(Text, [benchmark.name, benchmark.title, source, ", ".join(benchmark.breakdowns), ", ".join(own)])
         )

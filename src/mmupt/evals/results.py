@@ -40,4 +40,4 @@ def results_table(
 
 def _figure(figures: Result, name: str) -> str:
     low, high = figures[f"{name}_interval"]
-    return f"{100 * figures[name]:.1f} ({100 * low:.0f}-{100 * high:.0f})"
+    return f"{100 * figures[name]:.1f} ({100 * low:.1f}-{100 * high:.1f})"

@@ -6,9 +6,13 @@ import re
 from functools import lru_cache
 
 from mmupt.answers.choices import options_named
+from mmupt.answers.reading.formulas import touches_formula
 from mmupt.answers.text import MAX_LENGTH, tidy
 
 _LABEL = re.compile(r"\(([A-Z])\)|\b(?:[Oo]ption|OPTION|[Cc]hoice|[Aa]nswer|[Ll]etter)s? \(?([A-Z])\b(?! [a-z]{4})")
+_LABEL_LIST = re.compile(r"\(?\b[A-Z]\b\)?(?:(?:,? (?:and|or) |, ?)\(?[A-Z]\b\)?){2,}+")
+_LEADING_LABEL = re.compile(r"\(([A-Z])\)|([A-Z])(?=$|[).:,\n]| ?\()")
+_DIGIT = re.compile(r"\d")
 _LONGEST_OPTION = 200
 _WINDOW = 1000
 _SIDE_CLAUSE = re.compile(
@@ -23,12 +27,13 @@ def mentioned(text: str, choices: tuple[str, ...]) -> dict[int, str]:
 
     Labels such as `(B)` or `option B` are looked for first; where there are none, the options' texts, of which the
     longest wins where they contain each other ("quarter past" is not "quarter"). Options that are single letters count
-    only as capitals, and not as the words "A" and "I". Where label and text name different options, both are returned.
+    only as capitals, and not as the words "A" and "I". A list of three labels or more ("A, B, C or D") names none, and
+    a number that is part of a formula is no option. Where label and text name different options, both are returned.
 
     >>> mentioned("The length of AC is 5cm.", ("6cm", "7cm", "4cm", "5cm"))
     {3: '5cm'}
     """
-    window = text[-_WINDOW:]
+    window = _LABEL_LIST.sub(" ", text[-_WINDOW:])
     found: dict[int, str] = {}
     for match in _LABEL.finditer(window):
         index = ord(match[1] or match[2]) - ord("A")
@@ -65,12 +70,20 @@ def names_options(answer: str, choices: tuple[str, ...]) -> bool:
     return len(answer) <= MAX_LENGTH and bool(options_named(answer, choices))
 
 
+def stray_label(text: str, choices: tuple[str, ...]) -> str | None:
+    """The label at the front of a text that lies beyond the last option: the `(D)` of `(D) red` where there are two."""
+    label = _LEADING_LABEL.match(text)
+    return label[0] if label and ord(label[1] or label[2]) - ord("A") >= len(choices) else None
+
+
 def _texts(window: str, choices: tuple[str, ...]) -> dict[int, str]:
     pattern = _pattern(choices)
     found: dict[int, str] = {}
     for match in pattern.finditer(window) if pattern else ():
         words = match[0]
         if len(words) == 1 and words.isalpha() and (words.islower() or _is_word(window, match)):
+            continue
+        if _DIGIT.search(words) and touches_formula(window, *match.span()):
             continue
         for index in options_named(words, choices)[:1]:
             found.setdefault(index, words)

@@ -16,18 +16,19 @@ _VERB = (
 _NOT = r"(?! ?(?:not\b|n't|n’t|incorrect|wrong))"
 _STATED = re.compile(
     # the answer to your question is ...; the correct answer choice should be ...
-    rf"(?<!\bto )(?<!\bcan )\banswers?(?: choice| option| letter| value)?(?: (?:to|for|of|here|in|from"
+    rf"(?<!\bto )(?<!\bcan )\banswers?(?: choice| option| value)?(?: letter)?(?: (?:to|for|of|here|in|from"
     rf"|based)\b[^\n.!?:=]{{0,120}}?)?"
     rf"(?: {_VERB}{_NOT}| ?=) ?:?"
     # Answer: ...; Final Answer (a heading); Ans. ...; #### 12
-    r"|\banswers?\b(?: (?:choice|option|letter))?\W{0,4}:|\bans ?[:.=]"
+    r"|\banswers?\b(?: (?:choice|option))?(?: letter)?\W{0,4}:|\bans ?[:.=]"
     r"|(?:^|\n)[#*_ ]{0,6}(?:the )?(?:final |correct )?answer[*_ .]{0,4}(?=\n)|(?:^|\n)#### "
     # the correct option is ...; I choose (B)
-    rf"|\b(?:correct|right|best|appropriate|final) (?:option|choice|solution|response|statement|value|result)"
+    rf"|\b(?:correct|right|best|appropriate|final) "
+    r"(?:(?:option|choice)(?: letter)?|letter|solution|response|statement|value|result)"
     rf"(?: (?:to|for|of|in|from)\b[^\n.!?:=]{{0,120}}?)?(?: {_VERB}{_NOT} ?:?| ?:)"
-    r"|\b(?:option|choice) (?:is|would be|should be) ?:?(?= \(?[A-Z]\b)"
+    r"|\b(?:option|choice|letter)(?: letter)? (?:is|would be|should be) ?:?(?= \(?(?-i:[A-Z])\b)"
     r"|\bI(?: would|'d|’d| will|'ll)? (?:choose|select|pick|go with|chose)(?: the)?(?: answer| option"
-    r"| choice)?(?= \(?[A-Z]\b)"
+    r"| choice)?(?= \(?(?-i:[A-Z])\b)"
     # Chinese, Japanese, Korean, Spanish, French, Portuguese, Italian, German, Russian
     r"|(?:答案|正确选项|正确的选项|答え|正解)(?:应该|应|就|也)?(?:[是为選选は]|为是)? ?:?"
     r"(?=[ \n]?[A-Z(\d\\$\-~是为一-龥ァ-ヶ가-힣])"
