@@ -209,3 +209,25 @@ def test_what_is_read_can_be_graded() -> None:
 def test_not_knowing_is_a_refusal(response: str) -> None:
     found = extract(response, "lenient")
     assert found.answer is None and found.reason == "refusal"
+
+
+FOUR = ("10", "20", "30", "40")
+
+
+@pytest.mark.parametrize(
+    ("response", "choices", "answer"),
+    [
+        ("<answer>B</answer>", FOUR, "B"),
+        ("<think>Is it \\boxed{3}? No.</think>\n<answer>The area is 5 cm.</answer>", None, "5 cm"),
+        ("<think>Perhaps the answer is 7.</think> The answer is 8.", None, "8"),
+        ("<think>The answer is 7.</think>", None, "7"),
+        ("<answer></answer> The answer is 8.", None, "8"),
+        ('{"answer": "B"}', FOUR, "B"),
+        ('{"reason": "2 + 2", "answer": 4}', None, "4"),
+        ("The ratio of red to blue is 3:4.", None, "3:4"),
+        ("Both A and B hold, so D.", FOUR, "(D)"),
+        ("It is the red one, not blue.", ("Red", "Blue"), "red"),
+    ],
+)
+def test_tags_thoughts_and_objects(response: str, choices: tuple[str, ...] | None, answer: str) -> None:
+    assert extract(response, "lenient", choices=choices).answer == answer

@@ -7,7 +7,8 @@ mistaken for an answer. No mode ever raises on text, and time is linear in the l
 The strict modes never fall back: an empty last box is an empty answer, because a vote has to mean what was put in the
 box, and a box that is not closed is none.
 
-"lenient" looks at these places, and the first that has an answer decides:
+"lenient" reads what follows the last thought (`</think>`), and of that the last `<answer>...</answer>` if it names one.
+It looks at these places, and the first that has an answer decides:
 
 1. The last box with content. Boxes divided by nothing but "and", "or" or a comma are read together, as a list. An
    empty box only speaks of the format. A box whose brace was forgotten ends with its line or formula; one in which the
@@ -35,12 +36,12 @@ there.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mmupt.answers.reading.boxes import last_box
 from mmupt.answers.reading.lenient import read_lenient
+from mmupt.answers.reading.tags import last_tagged
 from mmupt.answers.text import MAX_LENGTH, printable, tidy
 
 
@@ -93,11 +94,5 @@ def _boxed(response: str) -> Extracted:
 
 def _tagged(response: str, name: str) -> Extracted:
     where = f"tag:{name}"
-    content: str | None = None
-    start: int | None = None
-    for match in re.finditer(rf"<(/?){re.escape(name)}>", response, re.IGNORECASE):
-        if not match[1]:
-            start = match.end()
-        elif start is not None:
-            content, start = response[start : match.start()], None
+    content = last_tagged(response, name)
     return Extracted(None, where, f"no <{name}>...</{name}>") if content is None else _read(content, where)

@@ -13,6 +13,7 @@ from mmupt.answers.reading.openings import answer_first, before_other_options, y
 from mmupt.answers.reading.refusals import apologises, negates, refuses
 from mmupt.answers.reading.sentences import conclusion, denies, final_letter, without_cut
 from mmupt.answers.reading.statements import statements
+from mmupt.answers.reading.tags import after_thinking, last_tagged
 from mmupt.answers.text import MAX_LENGTH, tidy
 
 Found = tuple[str | None, str, str | None]
@@ -37,6 +38,15 @@ _LONGEST_LINE = 4000
 
 def read_lenient(response: str, choices: tuple[str, ...] | None) -> Found:
     """The answer of a response; `choices` help where it names an option in its own words."""
+    response = after_thinking(response)
+    if tagged := last_tagged(response, "answer"):
+        found = _read_text(tagged, choices)
+        if found[0] is not None:
+            return found
+    return _read_text(response, choices)
+
+
+def _read_text(response: str, choices: tuple[str, ...] | None) -> Found:
     cleaned = clean(response)
     text, bold = cleaned.text, cleaned.bold
     if not text:

@@ -19,6 +19,7 @@ _SIDE_CLAUSE = re.compile(
     r",? (?:because|since|as|which|where|while|whereas|than|rather|instead|compared|unlike|but not)\b"
 )
 _PREDICATE = re.compile(r"\b(?:is|are|was|were|be|=|≈)\s")
+_DENIED = re.compile(r"\bnot (?:the |an? )?$", re.IGNORECASE)
 _VERB_BEHIND = re.compile(r" (?:is|has|was|and|or|because|shows|would|will|can|does|have|with|since)\b")
 
 
@@ -84,6 +85,8 @@ def _texts(window: str, choices: tuple[str, ...]) -> dict[int, str]:
         if len(words) == 1 and words.isalpha() and (words.islower() or _is_word(window, match)):
             continue
         if _DIGIT.search(words) and touches_formula(window, *match.span()):
+            continue
+        if _DENIED.search(window[max(0, match.start() - 12) : match.start()]):
             continue
         for index in options_named(words, choices)[:1]:
             found.setdefault(index, words)

@@ -23,7 +23,7 @@ _CUT = re.compile(r"(?:(?<![<>=])=|(?<!\\)\\|(?<!\\)[{^]|\\(?:frac|sqrt|times|cd
 _FINAL_LETTER = re.compile(
     r"(?:\b(?:is|are|be|option|choice|answer|answers?:|choose|select|pick)(?: (?:option|choice|figure|picture"
     r"|image|letter|in))? ?:? ?"
-    r"\(?([A-Z])\)?|\(([A-Z])\))(?=[\s.,;!*]{0,4}$)"
+    r"\(?([A-Z])\)?|\(([A-Z])\)|\b(?:so|thus|hence|therefore),? (?:it(?:'s|’s| is) )?([A-Z]))(?=[\s.,;!*]{0,4}$)"
 )
 _NEGATIVE = re.compile(
     r"\b(?:incorrect|wrong|would (?:only )?be (?:the )?(?:correct|right)|eliminated?|ruled? out"
@@ -75,4 +75,4 @@ def denies(sentence: str) -> bool:
 def final_letter(sentence: str) -> str | None:
     """The option's letter that a sentence ends in: "the missing piece is (B).", "so I pick C"."""
     match = _FINAL_LETTER.search(sentence[-80:])
-    return None if match is None else (match[1] or f"({match[2]})")
+    return None if match is None else (match[1] or f"({match[2] or match[3]})")

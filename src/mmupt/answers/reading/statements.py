@@ -79,7 +79,11 @@ def _behind(window: str) -> str:
         if not hedge:
             break
         line = line[hedge.end() :]
+    if line[:1] == '"' and '"' in line[1:]:  # {"answer": "B"}
+        return line[1 : line.index('"', 1)].strip()
     end = _END.search(line)
     answer = (line[: end.start()] if end else line).strip(" *_")
+    if answer.endswith("}") and "{" not in answer:  # {"answer": 20}
+        answer = answer.rstrip("} ")
     labelled = _LETTER_AND_TEXT.fullmatch(answer)
     return f"({labelled[1]}) {labelled[2]}" if labelled else answer
