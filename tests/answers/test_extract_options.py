@@ -12,6 +12,8 @@ LENGTHS = ["6cm", "7cm", "4cm", "5cm"]
 CLOCK = ["half", "quarter", "o'clock", "quarter to", "quarter past"]
 LETTERS = ["A", "B", "C", "D", "E"]
 YES_NO = ["Yes", "No"]
+TRUE_FALSE = ["True", "False"]
+DEGREES = ["10°", "20°", "40°", "80°"]
 ANIMALS = ["grass snakes", "corn snakes", "owls", "mice"]
 
 
@@ -48,9 +50,16 @@ ANIMALS = ["grass snakes", "corn snakes", "owls", "mice"]
         ("No, it is darker. The palest option is D (Coral).", YES_NO, "B"),  # a letter beyond the last option
         ("E. Yes, it is pale. The palest colour is E (Coral).", YES_NO, "A"),
         ("No, Coral is not. The correct choice of colour is Teal.", YES_NO, "B"),  # a remark about no option
-        ("Judging by the plot, Coral is not the palest.", YES_NO, "B"),
-        ("There are 4 vans and 2 cars. The vans aren't fewer than the cars.", YES_NO, "B"),
         ("AC = 3 + 4 - 2, so AC is 5cm.", LENGTHS, "D"),
+        ("We know AB = 7cm, so AC measures 5cm.", LENGTHS, "D"),  # a premise names no option
+        ("AC measures 5cm because AB is 7cm long.", LENGTHS, "D"),
+        ("Angle P = 20.0, so angle Q is equal to 80.0.", DEGREES, "D"),
+        ("So the length of AC is (D). Half of AB = 9. Therefore AC is 4.5 cm.", LENGTHS, "D"),  # 4.5 cm is no option
+        ("(A) 6cm, since (B) and (C) are too long.", LENGTHS, "A"),  # labels, but no list
+        ("Yes, a lens can do it. It shifts rays p to q.", TRUE_FALSE, "A"),
+        ("No, it sinks.", TRUE_FALSE, "B"),
+        ("False, both are alike.", YES_NO, "B"),
+        ("True.", ["No", "Yes"], "B"),
     ],
 )
 def test_the_option_that_is_named(response: str, choices: list[str], option: str) -> None:
@@ -73,6 +82,10 @@ def test_the_option_that_is_named(response: str, choices: list[str], option: str
         ("I can't choose any of the given options, not even (A).", LENGTHS),
         ("The palest option is D (Coral).", YES_NO),
         ("Coral is the palest of all.", YES_NO),  # no "yes" is inferred
+        ("Judging by the plot, Coral is not the palest.", YES_NO),  # nor a "no"
+        ("(A) 6cm (B) 7cm (C) 4cm (D) 5cm", LENGTHS),
+        ("If angle P = 20 degrees, then angle Q = (blank).", DEGREES),
+        ("Angle Q is wide, if angle P is 20 degrees.", DEGREES),
         ("Whether Coral is not the palest is open.", YES_NO),
         ("(C) Yes\n(D) No", YES_NO),
         ("A = 4 * 3 + 1", ["4", "3", "1"]),  # parts of a formula
@@ -91,3 +104,32 @@ def test_the_longest_text_wins_and_labels_come_first() -> None:
     assert mentioned("(A), not mice", tuple(ANIMALS)) == {0: "(A)"}
     assert mentioned("the 55cm rope", tuple(LENGTHS)) == {}
     assert concluded("owls eat mice", tuple(ANIMALS)) == {2: "owls", 3: "mice"}
+
+
+CIRCLES = ("$\\pi$", "$2\\pi$", "$\\sqrt{3}$", "$4$", "$6\\pi$")
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        r"$\frac{7}{2} \pi$", r"The answer is $\frac{7}{2} \pi$.", r"$7 \cdot \pi$", r"$\pi + 1$", r"$(1+x)\pi$",
+        r"$\pi r^2$", r"$\sqrt{3}\pi$", r"$\frac{1}{2}\sqrt{3}$", r"The area is $\frac{1}{2} \cdot 4 \pi$.",
+    ],
+)  # fmt: skip
+def test_a_part_of_a_formula_is_no_option(response: str) -> None:
+    answer = extract(response, "lenient", choices=CIRCLES).answer
+    assert not any(grade(answer, letter, choices=CIRCLES) for letter in "ABCDE")
+
+
+@pytest.mark.parametrize(
+    ("response", "choices", "letter"),
+    [
+        (r"The area is $2\pi$.", CIRCLES, "B"),
+        (r"$\sqrt{16}=4=D$", CIRCLES, "D"),
+        (r"$3 \times 2\pi = 6\pi$", CIRCLES, "E"),
+        ("Image5", ("<image4>", "<image5>"), "B"),
+        ("<image5>", ("<image4>", "<image5>"), "B"),
+    ],
+)
+def test_what_a_calculation_ends_in_and_pictures(response: str, choices: tuple[str, ...], letter: str) -> None:
+    assert grade(extract(response, "lenient", choices=choices).answer, letter, choices=choices)

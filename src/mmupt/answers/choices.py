@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from mmupt.answers.text import tidy
+from mmupt.answers.text import MAX_LENGTH, tidy
 from mmupt.answers.values.allowances import agree, equal
 from mmupt.answers.values.keys import LONE_LETTER, key_of
 from mmupt.answers.values.kinds import Key
@@ -20,6 +20,10 @@ _INTRODUCED = re.compile(
     r"(.*\S)",
     re.IGNORECASE | re.DOTALL,
 )
+_CALCULATED = re.compile(
+    r"((?:[^=A-Za-z<>]|\\[A-Za-z]+)*[0-9](?:[^A-Za-z<>]|\\[A-Za-z]+)*)=\s*(\S[^=]*)"
+)  # `4 + 3 = 7`
+_PICTURE = re.compile(r"<?\bimage ?([0-9]{1,3})\b>?|<image ?([0-9]{1,3})>", re.IGNORECASE)
 _LONGEST_SEVERAL = 200
 _BEFORE_SEVERAL = re.compile(r"\A(?:both\s+)?(?:options?\s+)?", re.IGNORECASE)
 _BETWEEN_SEVERAL = re.compile(r"[,;&]|\b(?:and|or)\b", re.IGNORECASE)
@@ -38,8 +42,8 @@ def options_named(answer: str, choices: tuple[str, ...]) -> tuple[int, ...]:
 
     A bare letter is a letter first (unless an option is that very lower-case letter). A letter whose text is that of
     another option contradicts itself and names none; a letter with other text (an explanation, a value that is no
-    option) names its option. Of options with one value, written alike, the first stands
-    for all.
+    option) names its option. Of options with one value, written alike, the first stands for all. A calculation names
+    what it ends in: the letter of an option or its value, even where its sides differ.
     """
     text = tidy(answer)
     if match := _INTRODUCED.fullmatch(text):
@@ -51,6 +55,9 @@ def options_named(answer: str, choices: tuple[str, ...]) -> tuple[int, ...]:
         return (_first(index, choices),)
     letters = [_letter_index(letter, choices) for letter in _several_letters(text)]
     known = {_first(index, choices) for index in letters if index is not None}
+    if not letters and len(text) <= MAX_LENGTH and (calculated := _CALCULATED.fullmatch(text)):
+        index = _one_option(calculated[2], tidy(calculated[2]), choices)
+        return () if index is None else (_first(index, choices),)
     return tuple(sorted(known)) if None not in letters else ()
 
 
@@ -105,7 +112,12 @@ def _letter_index(letter: str, choices: tuple[str, ...]) -> int | None:
 @lru_cache(maxsize=1024)
 def _texts(choices: tuple[str, ...]) -> tuple[str, ...]:
     """Of each option the text without its own label."""
-    return tuple(" ".join(_without_own_label(text, i).split()) for i, text in enumerate(choices))
+    return tuple(_written(_without_own_label(text, i)) for i, text in enumerate(choices))
+
+
+def _written(text: str) -> str:
+    """White space folded, and one spelling of the placeholders that stand for pictures: `<image5>`, `Image 5`."""
+    return " ".join(_PICTURE.sub(r"image \1\2", text).split())
 
 
 @lru_cache(maxsize=1024)
@@ -132,7 +144,7 @@ def _without_own_label(text: str, index: int) -> str:
 
 def _option_with_text(text: str, choices: tuple[str, ...]) -> int | None:
     """The option with this text, else the first with this value, else the only one that `allowances.py` lets pass."""
-    texts, written = _texts(choices), " ".join(text.split())
+    texts, written = _texts(choices), _written(text)
     if not tidy(text):
         return None
     if texts.count(written) == 1:

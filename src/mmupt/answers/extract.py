@@ -17,15 +17,18 @@ It looks at these places, and the first that has an answer decides:
    and their like. So a correction ("Wait, ... the answer is 5") beats what it corrects, and a statement at the top
    beats an explanation without one. A statement that names an option beats later remarks about "the answer" that name
    none; one whose letter lies beyond the last option says nothing.
-3. An option on the last line, then on the first, if it is not one of a list of options: `C`, `(C)`, `C. 45 km`.
-4. "Yes" or "No" at the very front. Of the options, where there are any; then it beats statements that name no option.
+3. An option on the last line, then on the first, if it is not one of a list of options (a line each, or all on one):
+   `C`, `(C)`, `C. 45 km`.
+4. "Yes" or "No" at the very front. Of the options, where there are any (yes says true where those are true and false);
+   then it beats statements that name no option.
 5. A response of a few words, or of one equation; a value on the last or first line alone.
 6. The first sentence, where all that follows only explains it: the second says "This is because" or "The others", or
    the only bold value stands in the first (`reading/openings.py`).
 7. The conclusion, from the last sentence back (`reading/sentences.py`): the one option it names, by label or by its
-   text (`reading/mentions.py`), else its final letter, else its value (`reading/amounts.py`). A number that is part of
-   a formula is no value: the whole side behind the last equals sign is. Where the options are yes and no, a short
-   response that ends in a plain "is not" says no.
+   text (`reading/mentions.py`), else its final letter, else its value (`reading/amounts.py`), which is never that of
+   a premise: "Since x = 5, the perimeter is 20." (`reading/clauses.py`). A number that is part of a formula is no
+   value: the whole side behind the last equals sign is. A value that is no option gives way to a letter that was
+   stated as a value before: "AC is (D)".
 
 Letter and text: a letter beside the text of another option contradicts itself and names none; beside any other text
 it names its option (`choices.py`). Several labels where one option is asked for name none. A response that refuses

@@ -1,14 +1,18 @@
 r"""The value that a sentence names: "So, the spring is compressed by 1.3 cm."
 
-The end of its chain of equalities decides, else a total, else what stands behind its last verb, else its only value. Of
-several values that nothing distinguishes ("x = 3, y = 4", "6 or 7"), none is taken, and none that is only part of a
-formula (`formulas.py`): there the whole side behind the last equals sign is the value.
+Only the clause that concludes is read (`clauses.py`), not its premises. There the end of the chain of equalities
+decides, unless a later clause states another value ("x = 5 and the perimeter is 20"); else a total, else what stands
+behind the last verb, else the only value. Of several values that nothing distinguishes ("x = 3, y = 4", "6 or 7"), none
+is taken, and none that is only part of a formula (`formulas.py`): there the whole side behind the last equals sign is
+the value. A chain that ends in a blank has none. A number that only counts the noun of a preposition ("the scores for
+the 847 observers") is no conclusion, nor is one that belongs to a name ("the A-847 score").
 """
 
 from __future__ import annotations
 
 import re
 
+from mmupt.answers.reading.clauses import concluding_clause, ends_in_blank
 from mmupt.answers.reading.formulas import defines_several, last_side, touches_formula
 
 _BEFORE = 60  # characters in front of a value that tell its role
@@ -47,6 +51,14 @@ _LABELLED_NUMBER = re.compile(
     r"|lines?|class|grade|case|level|example|method|phase|chapter|page) \(?$",
     re.IGNORECASE,
 )
+_NAME_WITH_NUMBER = re.compile(r"\b[A-Z]+-$")  # A-847; a subtraction has its equals sign
+_MODIFIES = re.compile(  # for the 847 observers, of the 12 months, from 35 people
+    r"\b(?:(?P<these>(?:for|of|from|in|over|among|across|at|with|during|within) "
+    r"(?:the|all|all the|these|those|his|her|their|its))|from|among|across|out of) $",
+    re.IGNORECASE,
+)
+_NOUN = re.compile(r" (?!(?:to|and|or|is|are|was|were|by|in|on|at|as|of)\b)[a-z]{2}")
+_ASIDE = re.compile(r"\b(?:which|than|while|whereas|(?<!total )of)\b|\s\(", re.IGNORECASE)
 _EQUALS = re.compile(r"(?:[=≈→]|\\approx|\\rightarrow)[\s$*({]{0,4}$")
 _VERB = re.compile(
     r"(?:\b(?:is|are|was|were|be|equals?|equal to|gives?|get|gets|has|have|had|needs?|costs?|leaves?"
@@ -84,22 +96,53 @@ def value_of(sentence: str) -> tuple[str | None, bool]:
     """
     plain = _WRAPPED.sub(lambda m: (m[1] or " ").replace("~", " "), _MATHS.sub(lambda m: f" {m[1] or m[2]} ", sentence))
     plain = _NEXT_TO_HAN.sub(" ", plain)
+    if ends_in_blank(plain):
+        return None, True
+    plain = concluding_clause(plain)
     side = last_side(plain)
     if side is not None and not is_value(side):
         return (None if defines_several(plain) else side), True
-    found = [
-        m for m in _VALUE.finditer(plain) if not _LABELLED_NUMBER.search(plain[max(0, m.start() - 20) : m.start()])
-    ]
-    if not found:
-        return None, False
-    for rule in (_EQUALS, _TOTAL, _VERB, _OF):
-        chosen = [m for m in found if rule.search(plain[max(0, m.start() - _BEFORE) : m.start()])]
+    found = [m for m in _VALUE.finditer(plain) if not _is_name(plain, m)]
+    roles = {rule: [m for m in found if rule.search(_before(plain, m))] for rule in (_EQUALS, _TOTAL, _VERB, _OF)}
+    if _goes_on(plain, roles[_EQUALS], roles[_TOTAL] or roles[_VERB]):
+        del roles[_EQUALS]
+    for chosen in roles.values():
         if chosen:
             alone = not _one_of_several(plain, chosen, found) and not touches_formula(plain, *chosen[-1].span())
             return (_written(chosen[-1]) if alone else None), True
+    found = [m for m in found if not _modifies(plain, m)]
+    if not found:
+        return None, False
     if len({_written(m) for m in found}) == 1 and not touches_formula(plain, *found[-1].span()):
         return _written(found[-1]), True
     return None, True
+
+
+def _before(plain: str, match: re.Match[str]) -> str:
+    return plain[max(0, match.start() - _BEFORE) : match.start()]
+
+
+def _is_name(plain: str, match: re.Match[str]) -> bool:
+    """Whether a number belongs to a label or a name: "Figure 3", "the A-847 score"."""
+    before = _before(plain, match)[-20:]
+    return _LABELLED_NUMBER.search(before) is not None or (
+        match["number"] is not None and "=" not in plain and _NAME_WITH_NUMBER.search(before) is not None
+    )
+
+
+def _modifies(plain: str, match: re.Match[str]) -> bool:
+    """Whether a number only counts the noun of a preposition: "for the 847 observers", "of the 12 months"."""
+    preposition = _MODIFIES.search(_before(plain, match))
+    if preposition is None:
+        return False
+    return preposition["these"] is not None if match["unit"] else _NOUN.match(plain, match.end()) is not None
+
+
+def _goes_on(plain: str, equal: list[re.Match[str]], stated: list[re.Match[str]]) -> bool:
+    """Whether a sentence states another value behind that of its last equals sign: "x = 5 and the perimeter is 20"."""
+    if not equal or not stated or stated[-1].start() <= equal[-1].start():
+        return False
+    return _ASIDE.search(plain, equal[-1].end(), stated[-1].start()) is None
 
 
 def _one_of_several(plain: str, chosen: list[re.Match[str]], found: list[re.Match[str]]) -> bool:

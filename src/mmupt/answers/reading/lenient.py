@@ -6,11 +6,12 @@ import re
 
 from mmupt.answers.reading.amounts import value_of
 from mmupt.answers.reading.boxes import closed_boxes, joined_boxes, unclosed_box
+from mmupt.answers.reading.clauses import concluding_clause
 from mmupt.answers.reading.cleaning import clean
-from mmupt.answers.reading.lines import is_option_line, labelled_line, value_alone, whole_answer
-from mmupt.answers.reading.mentions import concluded, mentioned, names_options, stray_label
+from mmupt.answers.reading.lines import is_option_line, is_option_list, labelled_line, value_alone, whole_answer
+from mmupt.answers.reading.mentions import concluded, letter_as_value, mentioned, names_options, stray_label
 from mmupt.answers.reading.openings import answer_first, before_other_options, yes_or_no
-from mmupt.answers.reading.refusals import apologises, negates, refuses
+from mmupt.answers.reading.refusals import apologises, refuses
 from mmupt.answers.reading.sentences import conclusion, denies, final_letter, without_cut
 from mmupt.answers.reading.statements import statements
 from mmupt.answers.reading.tags import after_thinking, last_tagged
@@ -30,10 +31,10 @@ _ANNOUNCED = re.compile(  # "the answer is a list of 8 numbers": what kind of an
     re.IGNORECASE,
 )
 _DIGIT = re.compile(r"\d")  # options that are values stand behind an equals sign, not within a formula
-_FEW_SENTENCES = 2
 _CLAUSE_WORDS = 12  # a "statement" with more words is a remark about the answer
 _VALUELESS = 4  # sentences without a value that are passed over, from the last one back
 _LONGEST_LINE = 4000
+_MOST_BOXES = 100
 
 
 def read_lenient(response: str, choices: tuple[str, ...] | None) -> Found:
@@ -52,6 +53,8 @@ def _read_text(response: str, choices: tuple[str, ...] | None) -> Found:
     if not text:
         return None, "whole response", "empty response"
     if _GARBAGE.fullmatch(text[:_LONGEST_LINE]):
+        if choices and names_options(text, choices):  # `<image5>`, as options that are pictures are written
+            return text, "whole response", None
         return None, "whole response", "no text of an answer"
     first = _NEXT_QUESTION.search(text, 1)
     if first:  # a model that goes on to ask itself the next question has answered before
@@ -88,7 +91,8 @@ def _box(text: str) -> tuple[str, Found | None]:
             return text, (content.strip(), "boxed", None)
         if cut[1] == len(text):
             text = text[: text.rfind("\\", 0, cut[0])].rstrip(" $*")
-    boxes = [box for box in closed_boxes(text) if tidy(text[box[0] : min(box[1], box[0] + MAX_LENGTH)])]
+    last = closed_boxes(text)[-_MOST_BOXES:]  # of thousands, nobody means the first
+    boxes = [box for box in last if tidy(text[box[0] : min(box[1], box[0] + MAX_LENGTH)])]
     if not boxes:
         return text, None
     contents = [text[slice(*box)].strip() for box in joined_boxes(text, boxes)]
@@ -124,7 +128,7 @@ def _prose(text: str, bold: tuple[str, ...], choices: tuple[str, ...] | None, cu
     lines = [line for line in text.split("\n") if line.strip()]
     if not lines:  # nothing but what was cut off, or a list of options
         return None, "conclusion", "nothing beside an unfinished box or formula, or a list of options"
-    if len(lines) > 1 and all(map(is_option_line, lines)):
+    if is_option_list(lines[-1]) or (len(lines) > 1 and all(map(is_option_line, lines))):
         return None, "conclusion", "a list of options"
     if len(lines) == 1 and not cut and (whole := whole_answer(text, choices)):
         return whole, "whole response", None
@@ -138,14 +142,11 @@ def _prose(text: str, bold: tuple[str, ...], choices: tuple[str, ...] | None, cu
         return found
     if cut:
         return None, "conclusion", "cut off inside a formula"
-    sentences = conclusion(text)
-    for passed_over, sentence in enumerate(sentences[: _VALUELESS + 1]):
+    for passed_over, sentence in enumerate(conclusion(text)[: _VALUELESS + 1]):
         if found := _sentence(sentence, choices, last=not passed_over):
-            return found
-        if choices and len(sentences) <= _FEW_SENTENCES and not passed_over and negates(sentence):
-            options = [choice.strip().casefold() for choice in choices]
-            if sorted(options) == ["no", "yes"]:
-                return choices[options.index("no")], "negation", None
+            value = found[0]
+            letter = choices and value and not names_options(value, choices) and letter_as_value(text, choices)
+            return (letter, "letter", None) if letter else found
     return None, "conclusion", "no box, no statement of an answer, no value in the conclusion"
 
 
@@ -154,7 +155,7 @@ def _sentence(sentence: str, choices: tuple[str, ...] | None, *, last: bool) -> 
     value, any_value = value_of(sentence)
     refusal = refuses(sentence)
     if choices and not denies(sentence):
-        part = sentence.rpartition("=")[2] if all(map(_DIGIT.search, choices)) else sentence
+        part = concluding_clause(sentence).rpartition("=")[2] if all(map(_DIGIT.search, choices)) else sentence
         named = {i: words for i, words in concluded(part, choices).items() if not refusal or refuses(f"{words} ")}
         if len(named) == 1:
             return next(iter(named.values())), "option", None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from mmupt.answers.reading.amounts import is_value, value_of
 from mmupt.answers.reading.formulas import is_equation
@@ -14,6 +15,8 @@ _OPTION_LINE = re.compile(r"[ *]{0,4}(?:\([A-Z]{0,2}$|\(?[A-Z]{1,2}[).])")
 _LABEL_LINE = re.compile(r"(?:\(\s?([A-Z])\s?\)|([A-Z]) ?(?:[):]|\.(?=\s|$)))(?![A-Za-z])|([A-Z])$")
 _VALUE_ALONE = re.compile(r"[-+−$(\[]{0,3}[\d\\.][^A-Za-z\n]{0,60}(?:[A-Za-z°%]{1,3}\d?)?")
 _ABOUT_ANSWER = re.compile(r"\banswers?\b", re.IGNORECASE)
+_LABEL = re.compile(r"\(([A-Z])\)|(?<![\w.])([A-Z])[).](?= )")
+_ARGUES = re.compile(r"\b(?:is|are|was|because|since|so|not|only|than|and|or)\b", re.IGNORECASE)
 _SHORT = 60
 _FEW_WORDS = 4
 _LONGEST_LINE = 4000
@@ -25,6 +28,8 @@ def labelled_line(text: str, choices: tuple[str, ...] | None) -> str | None:
     if not lines:
         return None
     for line, neighbour in ((lines[-1], lines[-2:-1]), (lines[0], lines[1:2])):
+        if is_option_list(line):
+            continue
         label = _LABEL_LINE.match(line[:_LONGEST_LINE])
         beside = _LABEL_LINE.match(neighbour[0]) if neighbour else None
         if choices and stray_label(line, choices) and not names_options(line[:MAX_LENGTH], choices):
@@ -43,6 +48,17 @@ def value_alone(line: str) -> str | None:
 def is_option_line(line: str) -> bool:
     """Whether a line starts with a label, as those of a list of options do; its last line may be cut off: `(AO`."""
     return _OPTION_LINE.match(line) is not None
+
+
+def is_option_list(line: str) -> bool:
+    """Whether a line lists labelled options and says nothing about them: "(A) 0.10 m (B) 0.20 m (C) 0.30 m"."""
+    labels = list(_LABEL.finditer(line[:_LONGEST_LINE]))
+    if len(labels) < 2 or line[: labels[0].start()].strip() or _ARGUES.search(line[: labels[-1].start()]):
+        return False
+    return all(
+        ord(b[1] or b[2]) - ord(a[1] or a[2]) == 1 and line[a.end() : b.start()].strip(" ,;")
+        for a, b in pairwise(labels)
+    )
 
 
 def whole_answer(text: str, choices: tuple[str, ...] | None) -> str | None:

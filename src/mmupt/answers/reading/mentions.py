@@ -12,9 +12,13 @@ from mmupt.answers.text import MAX_LENGTH, tidy
 _LABEL = re.compile(r"\(([A-Z])\)|\b(?:[Oo]ption|OPTION|[Cc]hoice|[Aa]nswer|[Ll]etter)s? \(?([A-Z])\b(?! [a-z]{4})")
 _LABEL_LIST = re.compile(r"\(?\b[A-Z]\b\)?(?:(?:,? (?:and|or) |, ?)\(?[A-Z]\b\)?){2,}+")
 _LEADING_LABEL = re.compile(r"\(([A-Z])\)|([A-Z])(?=$|[).:,\n]| ?\()")
-_DIGIT = re.compile(r"\d")
+_MATHS = re.compile(r"[\dπ√\\]")
+_FACTOR_BEFORE = re.compile(r"[\d)}\]] ?$")  # `\frac{7}{2} \pi` is no `\pi`
+_FACTOR_BEHIND = re.compile(r" ?(?:[-+*/^·×]|\\cdot|\\times|[a-z](?![a-z]))")
+_LETTER_AS_VALUE = re.compile(r"(?:\b(?:is|are|be|equals)|=) \(([A-Z])\)(?=[\s.,;]|$)")
 _LONGEST_OPTION = 200
 _WINDOW = 1000
+_LONGEST_TEXT = 4000
 _SIDE_CLAUSE = re.compile(
     r",? (?:because|since|as|which|where|while|whereas|than|rather|instead|compared|unlike|but not)\b"
 )
@@ -71,6 +75,12 @@ def names_options(answer: str, choices: tuple[str, ...]) -> bool:
     return len(answer) <= MAX_LENGTH and bool(options_named(answer, choices))
 
 
+def letter_as_value(text: str, choices: tuple[str, ...]) -> str | None:
+    """The label that a text last states as a value: "the length of AC is (D)."."""
+    labels = [label[1] for label in _LETTER_AS_VALUE.finditer(text[-_LONGEST_TEXT:])]
+    return f"({labels[-1]})" if labels and ord(labels[-1]) - ord("A") < len(choices) else None
+
+
 def stray_label(text: str, choices: tuple[str, ...]) -> str | None:
     """The label at the front of a text that lies beyond the last option: the `(D)` of `(D) red` where there are two."""
     label = _LEADING_LABEL.match(text)
@@ -84,13 +94,21 @@ def _texts(window: str, choices: tuple[str, ...]) -> dict[int, str]:
         words = match[0]
         if len(words) == 1 and words.isalpha() and (words.islower() or _is_word(window, match)):
             continue
-        if _DIGIT.search(words) and touches_formula(window, *match.span()):
+        if _MATHS.search(words) and (touches_formula(window, *match.span()) or _is_factor(window, match)):
             continue
         if _DENIED.search(window[max(0, match.start() - 12) : match.start()]):
             continue
         for index in options_named(words, choices)[:1]:
             found.setdefault(index, words)
     return found
+
+
+def _is_factor(window: str, match: re.Match[str]) -> bool:
+    """Whether a symbol such as `\\pi` is multiplied with what stands beside it."""
+    if not match[0].startswith(("\\", "π", "√")):
+        return False
+    before, behind = window[max(0, match.start() - 3) : match.start()], window[match.end() : match.end() + 8]
+    return _FACTOR_BEFORE.search(before) is not None or _FACTOR_BEHIND.match(behind) is not None
 
 
 def _is_word(window: str, match: re.Match[str]) -> bool:

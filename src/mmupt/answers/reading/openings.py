@@ -9,7 +9,8 @@ from mmupt.answers.reading.amounts import value_of
 from mmupt.answers.reading.mentions import stray_label
 from mmupt.answers.reading.sentences import opening
 
-_YES_NO = re.compile(r"(yes|no)\b(?=[,.!:;\n]|$| (?:there|the|it|this|they)\b)", re.IGNORECASE)
+_YES_NO = re.compile(r"(yes|no|true|false)\b(?=[,.!:;\n]|$| (?:there|the|it|this|they)\b)", re.IGNORECASE)
+_SAME = {"yes": "true", "true": "yes", "no": "false", "false": "no"}
 _LABELLED_LINE = re.compile(r"\n\(?[A-Z][).]")  # a list of options
 _CONCLUDES = re.compile(r"\b(?:therefore|thus|hence|so|in conclusion|in total)\b|\boverall,", re.IGNORECASE)
 _CALCULATES = re.compile(r"[=≈]|\\approx")
@@ -27,13 +28,23 @@ _REJECTED_OPTIONS = re.compile(
 
 
 def yes_or_no(text: str, choices: tuple[str, ...] | None) -> str | None:
-    """ "Yes" or "No" at the very front, behind the label of no option; of the options, where there are any."""
+    """ "Yes" or "No" at the very front, behind the label of no option; of the options, where there are any.
+
+    Where those are "True" and "False", yes says true, and the other way round.
+    """
     text = text.lstrip("*# ")
     if choices and (stray := stray_label(text, choices)) and not _LABELLED_LINE.search(text):
         text = text[len(stray) :].lstrip(" ).:*")
     lead = _YES_NO.match(text)
-    offered = lead and (choices is None or any(c.strip().casefold() == lead[1].casefold() for c in choices))
-    return lead[1] if lead and offered else None
+    if lead is None:
+        return None
+    said = lead[1].casefold()
+    if choices is None:
+        return lead[1] if said in ("yes", "no") else None
+    offered = {choice.strip().casefold(): choice for choice in choices}
+    if said in offered:
+        return lead[1]
+    return offered[_SAME[said]] if set(offered) in ({"yes", "no"}, {"true", "false"}) else None
 
 
 def before_other_options(text: str) -> str:

@@ -36,10 +36,6 @@ _APOLOGY = re.compile(
     r"|I apologi[sz]e|unfortunately|as an ai\b|I (?:cannot|can't|can’t)\b|对不起|很抱歉|抱歉)",
     re.IGNORECASE,
 )
-_NEGATION = re.compile(
-    r"\b(?:is|are|was|were|does|do|did|has|have|had) not\b|\b(?:is|are|was|were|does|do|did)n['’]t\b"
-)
-_NOT_PLAIN = re.compile(r"\b(?:not only|if|whether|but|although|unless|or not)\b", re.IGNORECASE)
 
 
 def refuses(sentence: str) -> bool:
@@ -50,8 +46,3 @@ def refuses(sentence: str) -> bool:
 def apologises(text: str) -> bool:
     """Whether a response opens with an apology: what follows is no answer, whatever numbers it mentions."""
     return _APOLOGY.match(text) is not None
-
-
-def negates(sentence: str) -> bool:
-    """Whether a sentence plainly says no to something: one negation, no "if" or "but", no refusal."""
-    return len(_NEGATION.findall(sentence)) == 1 and not _NOT_PLAIN.search(sentence) and not refuses(sentence)
