@@ -30,6 +30,16 @@ def test_votes_of_groups(jsonl, command, lines_of, tmp_path) -> None:
     }
 
 
+@pytest.mark.parametrize("answer", ["B", "45 km"])
+def test_an_option_that_is_named_by_its_value_only(answer, jsonl, command, lines_of, tmp_path) -> None:
+    """The cluster shows a letter that no response wrote."""
+    out = tmp_path / "voted.jsonl"
+    row = {"responses": [r"\boxed{45 km}", "So it is 45 km.", r"\boxed{36 km}"], "choices": ["36 km", "45 km"]}
+    command("vote", jsonl([{**row, "answer": answer}]), "--out", out)
+    (voted,) = lines_of(out)
+    assert (voted["majority"], voted["correct"]) == ("B", 1.0)
+
+
 def test_groups_without_a_gold_answer(jsonl, command, lines_of, tmp_path) -> None:
     out = tmp_path / "voted.jsonl"
     figures = json.loads(command("vote", jsonl([{**WON, "answer": None}, TIED]), "--json", "--out", out).stdout)

@@ -96,7 +96,8 @@ def vote_row(row: ResponseRow, settings: AnswerSettings, *, ties: Ties, quorum: 
     )
     if row.answer is None:
         return VotedRow(row.id, outcome, None, None)
-    verdicts = grade_answers(row, answers, row.answer, settings)
+    shown = [cluster.answer for cluster in outcome.clusters]  # may be a letter that nobody wrote
+    verdicts = grade_answers(row, [*answers, *shown], row.answer, settings)
     return VotedRow(
         id=row.id,
         vote=outcome,
