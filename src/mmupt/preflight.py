@@ -72,7 +72,7 @@ def preflight(recipe: Recipe) -> Iterator[Preflight]:
             for questions in evaluation_sets(evaluation, recipe.world):
                 ready.sets.append(questions)
                 prompts = [row.prompt for row in questions.rows.rows]
-                _check_lengths(questions.name, prompts, evaluation.bad_rows, evaluation.prompt, family)
+                _check_lengths(questions.name, prompts, questions.bad_rows, evaluation.prompt, family)
         yield ready
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -39,10 +39,11 @@ def evaluation_sets(evaluation: EvaluationSettings, world: WorldSettings) -> lis
     """The user's own data set first, then the benchmarks in their order. Raises DataError like the others."""
     sets = []
     if evaluation.data is not None:
-        sets.append(EvaluationSet(evaluation.data.path, labeled_rows(evaluation.data, world)))
+        sets.append(EvaluationSet(evaluation.data.path, labeled_rows(evaluation.data, world), evaluation.data.bad_rows))
     for selection in parse_selection(",".join(evaluation.benchmarks)):
         rows = load_benchmark(selection, limit=evaluation.limit)
-        sets.append(EvaluationSet(selection.benchmark.name, rows, selection.benchmark))
+        benchmark = selection.benchmark
+        sets.append(EvaluationSet(benchmark.name, rows, benchmark.data.bad_rows, benchmark))
     return sets
 
 

@@ -70,7 +70,8 @@ def run(
     values = {"data": {"path": "x"}, "samples": 4, "prompts_at_once": 2, **settings}
     evaluation = EvaluationSettings.model_validate(values)
     engine = answers if isinstance(answers, ScriptedEngine) else ScriptedEngine(answers)
-    questions = EvaluationSet("x", DataSet(tuple(rows), (), "x"), benchmark)
+    bad_rows = evaluation.data.bad_rows if evaluation.data is not None else "stop"
+    questions = EvaluationSet("x", DataSet(tuple(rows), (), "x"), bad_rows, benchmark)
     progress = Progress(io.StringIO())
     return evaluate("m", questions, encoder, engine, evaluation, seed=0, progress=progress, places=places)  # type: ignore[arg-type]
 

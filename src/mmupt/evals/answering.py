@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 
 from mmupt.engines.base import Engine, Request, Sampling
 from mmupt.errors import DataError, RunFolderError
 from mmupt.evals.responses import RESPONSE, Response, Responses, response_value
+from mmupt.evals.sets import EvaluationSet
 from mmupt.evals.settings import EvaluationSettings
 from mmupt.models.encoding import PromptEncoder, PromptTooLong
 from mmupt.runtime.files import well_formed
@@ -22,7 +24,7 @@ _PART = pa.schema([("id", pa.string()), ("greedy", RESPONSE), ("samples", pa.lis
 
 
 def answer_questions(
-    rows: Sequence[LabeledPrompt],
+    questions: EvaluationSet,
     encoder: PromptEncoder,
     engine: Engine,
     settings: EvaluationSettings,
@@ -32,15 +34,16 @@ def answer_questions(
     progress: Progress,
     parts: Path | None = None,
 ) -> list[tuple[LabeledPrompt, Responses]]:
-    """Every row that can be put to the model with the model's responses, in the order of `rows`.
+    """Every row that can be put to the model with the model's responses, in the order of the set.
 
     `settings.prompts_at_once` rows make a part, which is written to the folder `parts` once it is answered and read
     from there when it is there already. Sampling seeds derive from (seed, prompt id, index), so that two models are
     compared on the same random numbers, and a resumed measurement equals an undisturbed one.
 
-    Raises DataError for a row that cannot be encoded where the settings do not let it be skipped, RunFolderError for a
-    part of other questions than these.
+    Raises DataError for a row that cannot be encoded where neither set nor settings let it be skipped, RunFolderError
+    for a part of other questions than these.
     """
+    rows = questions.rows.rows
     answered: list[tuple[LabeledPrompt, Responses]] = []
     progress.stage(f"{name} (evaluation)", len(rows))
     for start in range(0, len(rows), settings.prompts_at_once):
@@ -49,7 +52,7 @@ def answer_questions(
         if file is not None and file.exists():
             answered += _read_part(file, part)
         else:
-            fresh = _answer(part, encoder, engine, settings, seed)
+            fresh = _answer(part, questions.bad_rows, encoder, engine, settings, seed)
             if file is not None:
                 _write_part(file, fresh)
             answered += fresh
@@ -58,9 +61,14 @@ def answer_questions(
 
 
 def _answer(
-    rows: Sequence[LabeledPrompt], encoder: PromptEncoder, engine: Engine, settings: EvaluationSettings, seed: int
+    rows: Sequence[LabeledPrompt],
+    bad_rows: Literal["stop", "skip"],
+    encoder: PromptEncoder,
+    engine: Engine,
+    settings: EvaluationSettings,
+    seed: int,
 ) -> list[tuple[LabeledPrompt, Responses]]:
-    kept, encoded = _encodable(rows, encoder, settings)
+    kept, encoded = _encodable(rows, encoder, too_long=settings.prompt.too_long, bad_rows=bad_rows)
     if not kept:
         return []
     one = engine.generate([Request(e, (0,)) for e in encoded], Sampling(0.0, 1.0, settings.max_new_tokens))
@@ -78,9 +86,13 @@ def _answer(
 
 
 def _encodable(
-    rows: Sequence[LabeledPrompt], encoder: PromptEncoder, settings: EvaluationSettings
+    rows: Sequence[LabeledPrompt],
+    encoder: PromptEncoder,
+    *,
+    too_long: Literal["stop", "skip"],
+    bad_rows: Literal["stop", "skip"],
 ) -> tuple[list[LabeledPrompt], list[EncodedPrompt]]:
-    """Rows with their encoding, without those that the settings allow to be skipped."""
+    """Rows with their encoding, without those that may be skipped."""
     kept: list[LabeledPrompt] = []
     encoded: list[EncodedPrompt] = []
     for row in rows:
@@ -88,8 +100,7 @@ def _encodable(
             encoded.append(encoder(row.prompt))
             kept.append(row)
         except DataError as error:
-            long = isinstance(error, PromptTooLong)
-            if (settings.prompt.too_long if long else settings.bad_rows) == "stop":
+            if (too_long if isinstance(error, PromptTooLong) else bad_rows) == "stop":
                 raise
     return kept, encoded
 

@@ -95,11 +95,12 @@ def evaluate(
     Raises DataError where no question can be put to the model, and whatever asking and judging raise.
     """
     name = questions.measurement(stage)
-    rows = questions.rows.rows
     parts = places.parts if places is not None else None
-    answered = answer_questions(rows, encoder, engine, settings, name=name, seed=seed, progress=progress, parts=parts)
+    answered = answer_questions(
+        questions, encoder, engine, settings, name=name, seed=seed, progress=progress, parts=parts
+    )
     if not answered:
-        raise DataError(f"{questions.name}: none of its {len(rows)} questions can be put to the model")
+        raise DataError(f"{questions.name}: none of its {len(questions.rows.rows)} questions can be put to the model")
     rules = questions.benchmark.rules if questions.benchmark is not None else ()
     graded = [grade_question(row, responses, settings.answers, rules) for row, responses in answered]
     undecided = 0.0
@@ -107,7 +108,7 @@ def evaluate(
         if places is None:
             raise ValueError("a judge needs a place for its verdicts")
         graded, undecided = _judged(graded, settings.judge, places.judge, name, progress)
-    return _counted(stage, questions, graded, len(rows) - len(graded), undecided, settings, seed)
+    return _counted(stage, questions, graded, len(questions.rows.rows) - len(graded), undecided, settings, seed)
 
 
 def _judged(

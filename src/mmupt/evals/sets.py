@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from mmupt.data.dataset import DataSet
 from mmupt.evals.benchmarks.base import Benchmark
@@ -11,10 +12,12 @@ from mmupt.types import LabeledPrompt
 
 @dataclass(frozen=True, slots=True)
 class EvaluationSet:
-    """Labelled questions under the name that results call them by."""
+    """Labelled questions under the name that results call them by; `bad_rows` says what happens to one that turns out
+    not to be usable when its turn comes."""
 
     name: str
     rows: DataSet[LabeledPrompt]
+    bad_rows: Literal["stop", "skip"]
     benchmark: Benchmark | None = None
 
     def measurement(self, stage: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
@@ -78,8 +77,3 @@ class EvaluationSettings(Settings):
         if self.limit is not None and not self.benchmarks:
             raise ValueError("limit is for benchmarks; for data set data.limit")
         return self
-
-    @property
-    def bad_rows(self) -> Literal["stop", "skip"]:
-        """What happens to a question that cannot be put to the model: a benchmark is never cut short in silence."""
-        return self.data.bad_rows if self.data is not None else "stop"
