@@ -2,41 +2,31 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from mmupt.errors import RunFolderError
 from mmupt.evals.records import read_records
+from mmupt.evals.statistics import PairedDifference, paired_difference
 from mmupt.report.reading import RunData, number
 
-FEWEST_QUESTIONS = 30  # below, the normal approximation of `paired_change` is not to be trusted
+FEWEST_QUESTIONS = 30  # below, a bootstrap interval is not to be trusted
+_RESAMPLES = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A difference of accuracies with its 95 % interval, in [-1, 1]."""
-
-    value: float
-    low: float
-    high: float
-
-
-def paired_change(run: RunData, before: dict[str, Any], after: dict[str, Any]) -> Change | None:
-    """How mean accuracy changed, question by question: mean of the differences d ± 1.96 sd(d) / sqrt(Q).
+def paired_change(run: RunData, before: dict[str, Any], after: dict[str, Any]) -> PairedDifference | None:
+    """How mean accuracy changed, question by question, as `mmupt compare` tells it.
 
     Both measurements ask the same questions, so this sees what two separate intervals cannot. None where fewer than
     30 questions are found in both files of `evals/`.
     """
     old, new = _accuracies(run, before), _accuracies(run, after)
-    differences = [new[question] - old[question] for question in old.keys() & new.keys()]
-    count = len(differences)
-    if count < FEWEST_QUESTIONS:
+    common = sorted(old.keys() & new.keys())
+    if len(common) < FEWEST_QUESTIONS:
         return None
-    mean = math.fsum(differences) / count
-    variance = math.fsum((d - mean) ** 2 for d in differences) / (count - 1)
-    half = 1.96 * math.sqrt(variance / count)
-    return Change(mean, mean - half, mean + half)
+    old_Q, new_Q = (np.array([means[question] for question in common]) for means in (old, new))
+    return paired_difference(old_Q, new_Q, resamples=_RESAMPLES, seed=0)
 
 
 def verdict(run: RunData, before: dict[str, Any], after: dict[str, Any], key: str) -> int:
