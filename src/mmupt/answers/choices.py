@@ -121,6 +121,11 @@ def _written(text: str) -> str:
 
 
 @lru_cache(maxsize=1024)
+def _tidied(choices: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(tidy(text) for text in _texts(choices))
+
+
+@lru_cache(maxsize=1024)
 def _keys(choices: tuple[str, ...]) -> tuple[Key, ...]:
     """Of each option what it means. Parsing formulas takes time: letters alone never ask for it."""
     return tuple(key_of(text) for text in _texts(choices))
@@ -145,7 +150,8 @@ def _without_own_label(text: str, index: int) -> str:
 def _option_with_text(text: str, choices: tuple[str, ...]) -> int | None:
     """The option with this text, else the first with this value, else the only one that `allowances.py` lets pass."""
     texts, written = _texts(choices), _written(text)
-    if not tidy(text):
+    bare = tidy(text)
+    if not bare:
         return None
     if texts.count(written) == 1:
         return texts.index(written)
@@ -154,9 +160,9 @@ def _option_with_text(text: str, choices: tuple[str, ...]) -> int | None:
         return None  # options that stand for pictures: all of one word
     if written in texts:
         return texts.index(written)
-    tidied = [tidy(option) for option in texts]
-    if tidied.count(tidy(text)) == 1:
-        return tidied.index(tidy(text))
+    tidied = _tidied(choices)
+    if tidied.count(bare) == 1:
+        return tidied.index(bare)
     if key in keys:
         return keys.index(key)
     found = [i for i, option in enumerate(texts) if agree(text, option, equal)]

@@ -19,6 +19,8 @@ _TOUCHED_BEFORE = re.compile(
     rf"(?:(?:[\d)\]}}!°%²³π]|(?<![A-Za-z'’\\]){_VARIABLE}) ?{_OPERATOR} ?|{_COMMAND} ?[{{(]?|[√π^][{{(]? ?"
     r"|[\w)\]}][(\[{]|\d ?[xX] ?)$"
 )
+_FACTOR_BEFORE = re.compile(r"[\d)}\]] ?$")
+_FACTOR_BEHIND = re.compile(r" ?(?:[-+*/^·×]|\\cdot|\\times|[a-z](?![a-z]))")
 _REACH = 12
 _EQUALS_SIGN = re.compile(r"(?<![<>!=])=(?![=>])|≈|\\approx(?![A-Za-z])")
 _FORMULA = re.compile(
@@ -36,6 +38,14 @@ def touches_formula(text: str, start: int, end: int) -> bool:
     before = text[max(0, start - _REACH) : start] + sign
     behind = text[end : end + _REACH]
     return _TOUCHED_BEFORE.search(before) is not None or _TOUCHED_BEHIND.match(behind) is not None
+
+
+def is_factor(text: str, start: int, end: int) -> bool:
+    r"""Whether a symbol is multiplied with what stands beside it: the `\pi` of `\frac{7}{2} \pi` and of `\pi r^2`."""
+    if not text.startswith(("\\", "π", "√"), start):
+        return False
+    before, behind = text[max(0, start - 3) : start], text[end : end + 8]
+    return _FACTOR_BEFORE.search(before) is not None or _FACTOR_BEHIND.match(behind) is not None
 
 
 def last_side(sentence: str) -> str | None:

@@ -6,15 +6,13 @@ import re
 from functools import lru_cache
 
 from mmupt.answers.choices import options_named
-from mmupt.answers.reading.formulas import touches_formula
+from mmupt.answers.reading.formulas import is_factor, touches_formula
 from mmupt.answers.text import MAX_LENGTH, tidy
 
 _LABEL = re.compile(r"\(([A-Z])\)|\b(?:[Oo]ption|OPTION|[Cc]hoice|[Aa]nswer|[Ll]etter)s? \(?([A-Z])\b(?! [a-z]{4})")
 _LABEL_LIST = re.compile(r"\(?\b[A-Z]\b\)?(?:(?:,? (?:and|or) |, ?)\(?[A-Z]\b\)?){2,}+")
 _LEADING_LABEL = re.compile(r"\(([A-Z])\)|([A-Z])(?=$|[).:,\n]| ?\()")
 _MATHS = re.compile(r"[\dπ√\\]")
-_FACTOR_BEFORE = re.compile(r"[\d)}\]] ?$")  # `\frac{7}{2} \pi` is no `\pi`
-_FACTOR_BEHIND = re.compile(r" ?(?:[-+*/^·×]|\\cdot|\\times|[a-z](?![a-z]))")
 _LETTER_AS_VALUE = re.compile(r"(?:\b(?:is|are|be|equals)|=) \(([A-Z])\)(?=[\s.,;]|$)")
 _LONGEST_OPTION = 200
 _WINDOW = 1000
@@ -94,21 +92,13 @@ def _texts(window: str, choices: tuple[str, ...]) -> dict[int, str]:
         words = match[0]
         if len(words) == 1 and words.isalpha() and (words.islower() or _is_word(window, match)):
             continue
-        if _MATHS.search(words) and (touches_formula(window, *match.span()) or _is_factor(window, match)):
+        if _MATHS.search(words) and (touches_formula(window, *match.span()) or is_factor(window, *match.span())):
             continue
         if _DENIED.search(window[max(0, match.start() - 12) : match.start()]):
             continue
         for index in options_named(words, choices)[:1]:
             found.setdefault(index, words)
     return found
-
-
-def _is_factor(window: str, match: re.Match[str]) -> bool:
-    """Whether a symbol such as `\\pi` is multiplied with what stands beside it."""
-    if not match[0].startswith(("\\", "π", "√")):
-        return False
-    before, behind = window[max(0, match.start() - 3) : match.start()], window[match.end() : match.end() + 8]
-    return _FACTOR_BEFORE.search(before) is not None or _FACTOR_BEHIND.match(behind) is not None
 
 
 def _is_word(window: str, match: re.Match[str]) -> bool:
