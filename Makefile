@@ -46,3 +46,16 @@ $(BASE) $(DEV): pyproject.toml constraints.txt
 	@$(BIN)/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.$(EXTRA)'
 	@touch $@
+
+# make peers   .venv-peer, where TRL runs for benchmarks/step_vs_trl.py
+# torchvision comes without its dependencies: they would bring a CUDA build of torch (see benchmarks/peers/sitecustomize.py).
+PEERS := .venv-peer
+.PHONY: peers
+peers: $(PEERS)/.stamp
+
+$(PEERS)/.stamp: constraints.txt
+	@$(PEERS)/bin/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(PEERS)
+	$(PEERS)/bin/python -m pip install --disable-pip-version-check -c constraints.txt \
+	    torch transformers trl datasets accelerate pillow jinja2
+	$(PEERS)/bin/python -m pip install --disable-pip-version-check --no-deps 'torchvision==0.28.*'
+	@touch $@

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from transformers import Qwen2_5_VLForConditionalGeneration
 
 from mmupt.algo.packing import PackItem
 from mmupt.models.families.base import PixelLimits
 from mmupt.models.loading import LoadedModel, load_model
 from mmupt.models.settings import ModelSettings
-from mmupt.types import EncodedPrompt
+from mmupt.types import EncodedPrompt, Picture
 from mmupt.world.tiny_model import build_tiny_model
 
 TEXTS = ["Add all dice.", "Largest die?", "How many red dice?", "3 5 1 2: 3+5=8, +1=9, +2=11 \\boxed{11}"] * 20
@@ -47,6 +53,45 @@ def tiny(tiny_folder: Path) -> LoadedModel:
     return load_model(str(tiny_folder), ModelSettings(path=str(tiny_folder)), torch.device("cpu"))
 
 
+def vision_inputs(pictures: Sequence[Picture]) -> dict[str, Tensor]:
+    """Pictures as transformers' own forward takes them."""
+    names = ("pixel_values", "image_grid_thw") if pictures else ()
+    return {name: torch.cat([picture.tensors[name] for picture in pictures]) for name in names}
+
+
+@dataclass(frozen=True)
+class Plain:
+    """The same model as transformers loads it, nothing of ours in it: the slow, obvious reference."""
+
+    model: Any
+
+    def logits(self, prompt: EncodedPrompt, completion: Sequence[int]) -> Tensor:
+        """[R, V] for one rollout alone, prompt, pictures and all: transformers' positions, its causal mask."""
+        ids = torch.cat([prompt.token_ids, torch.tensor(completion)])[None]
+        types = (ids == self.model.config.image_token_id).int()
+        pictures = vision_inputs(prompt.pictures)
+        output = self.model(input_ids=ids, mm_token_type_ids=types, use_cache=False, **pictures)
+        return output.logits[0, prompt.length - 1 : -1]
+
+    def logprobs(self, items: Sequence[PackItem], temperature: float = 1.0) -> Tensor:
+        """f32[T] of all completions of all items."""
+        pieces = []
+        for item in items:
+            for completion in item.completions:
+                logits = self.logits(item.encoded, completion) / temperature
+                pieces.append(logits.log_softmax(-1).gather(-1, torch.tensor(completion)[:, None])[:, 0])
+        return torch.cat(pieces)
+
+
+@pytest.fixture
+def plain(tiny_folder: Path) -> Plain:
+    return Plain(
+        Qwen2_5_VLForConditionalGeneration.from_pretrained(
+            tiny_folder, dtype=torch.float32, attn_implementation="sdpa"
+        ).eval()
+    )
+
+
 @pytest.fixture
 def encode(tiny: LoadedModel) -> Callable[..., EncodedPrompt]:
     """A prompt with random pictures of the given (width, height) sizes."""
@@ -55,9 +100,37 @@ def encode(tiny: LoadedModel) -> Callable[..., EncodedPrompt]:
         images = [Image.fromarray(rng.integers(0, 255, (h, w, 3), dtype=np.uint8)) for w, h in sizes]
         content = [*({"type": "image"} for _ in images), {"type": "text", "text": text}]
         messages = [{"role": "user", "content": content}]
-        return tiny.family.encode(messages, images, PixelLimits(56 * 56, 50_000))
+        pictures = [tiny.family.picture(image, PixelLimits(56 * 56, 50_000)) for image in images]
+        return tiny.family.encode(messages, pictures)
 
     return _encode
+
+
+class _Largest(TorchDispatchMode):
+    """The number of elements of the largest tensor that any operation makes. Views count with the size they show."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.elements = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, torch.Tensor):
+                self.elements = max(self.elements, leaf.numel())
+        return result
+
+
+@pytest.fixture
+def largest_tensor() -> Callable[[Callable[[], object]], int]:
+    """Runs a function, backward pass included, and says how large a tensor came to exist, in elements."""
+
+    def measure(function: Callable[[], object]) -> int:
+        with _Largest() as largest:
+            function()
+        return largest.elements
+
+    return measure
 
 
 @pytest.fixture

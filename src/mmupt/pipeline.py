@@ -26,6 +26,7 @@ from mmupt.rewards import build_reward
 from mmupt.runtime.checkpoints import latest_checkpoint, load_state
 from mmupt.runtime.files import write_json
 from mmupt.runtime.metrics import MetricsLog
+from mmupt.runtime.phases import PhaseClock
 from mmupt.runtime.progress import Progress
 from mmupt.runtime.run_folder import RunFolder
 from mmupt.runtime.seeds import derive_seed
@@ -40,11 +41,14 @@ START = "base"
 """How results name the model before the first stage."""
 
 
-def run_recipe(recipe: Recipe, *, resume: bool = False, overwrite: bool = False) -> Path:
+def run_recipe(
+    recipe: Recipe, *, resume: bool = False, overwrite: bool = False, rehearsal: PhaseClock | None = None
+) -> Path:
     """Run every stage of `recipe` in its run folder, which is returned.
 
     What can be checked is checked before the folder is made. With `resume`, finished stages and measurements are taken
     over and the stage that was interrupted goes on from its last checkpoint. `overwrite` removes an earlier run first.
+    A `rehearsal` is run for its metrics alone, timed by the clock given: it keeps no model and writes no report.
     """
     root = Path(recipe.run_dir or f"runs/{recipe.name}")
     text = dump_recipe(recipe)
@@ -57,7 +61,7 @@ def run_recipe(recipe: Recipe, *, resume: bool = False, overwrite: bool = False)
                 RunFolder.resume(root, text) if resume else RunFolder.create(root, text, recipe.seed) as run,
                 MetricsLog(run.metrics) as metrics,
             ):
-                Pipeline(recipe, ready, run, metrics, progress).run()
+                Pipeline(recipe, ready, run, metrics, progress, rehearsal).run()
     return root
 
 
@@ -70,6 +74,7 @@ class Pipeline:
     folder: RunFolder
     metrics: MetricsLog
     progress: Progress
+    rehearsal: PhaseClock | None = None
     model_path: str = field(init=False)
     loaded: LoadedModel | None = field(default=None, init=False)
     results: list[dict[str, object]] = field(default_factory=list, init=False)
@@ -122,8 +127,11 @@ class Pipeline:
             model = load_model(str(checkpoint), settings, self.ready.device)
         else:
             model = self._model()
-        context = StageContext(self.folder, self.metrics, self.progress, stage.name, seed, checkpoint)
+        clock = self.rehearsal or PhaseClock()
+        context = StageContext(self.folder, self.metrics, self.progress, stage.name, seed, checkpoint, clock)
         steps = self._train_kind(stage, model, context)
+        if self.rehearsal is not None:
+            return
         if settings.lora is not None:
             model = merge_adapter(model)
         self.loaded = model
@@ -132,7 +140,7 @@ class Pipeline:
     def _train_kind(self, stage: SftStage | GrpoStage, model: LoadedModel, context: StageContext) -> int:
         if isinstance(stage, SftStage):
             return train_sft(stage, model, self.ready.labeled[stage.name].rows, context)
-        engine = HFEngine(model, stage.rollout.prompts_at_once)
+        engine = HFEngine(model, stage.rollout.prompts_at_once, context.clock)
         if stage.kind == "upt":
             prompts: Sequence[Prompt] = self.ready.blind[stage.name].rows
             reward = build_reward(stage.reward, stage.answers, seed=context.seed, labels=None)
@@ -222,6 +230,8 @@ class Pipeline:
 
     def _close(self) -> None:
         """Summary, report, and in the terminal the same results and warnings as in the report."""
+        if self.rehearsal is not None:
+            return
         self._write_summary()
         self._show_results()
         try:

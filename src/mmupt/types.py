@@ -1,7 +1,7 @@
 """The carriers: what flows from a data set to a gradient, each a small frozen record.
 
-Dimension suffixes: G rollouts of a group, P prompt tokens, B rows of a packed batch, L positions of a row,
-T completion tokens of a packed batch (all rollouts, end to end), R rollouts of a packed batch.
+Dimension suffixes: G rollouts of a group, P prompt tokens, L positions of a packed row, T completion tokens of a packed
+row (all rollouts, end to end), R rollouts of a packed row.
 
 Nothing here imports torch at run time, so that settings, answers and the command line stay light.
 """
@@ -65,19 +65,27 @@ class LabeledPrompt:
 
 
 @dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture as the vision tower reads it. `key` names its content: two pictures of one key are the same picture,
+    and are processed once where they meet. `tensors` are opaque to everybody but the family."""
+
+    key: str
+    tensors: Mapping[str, Tensor] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class EncodedPrompt:
     """A prompt as the model reads it, made by the model's family.
 
     `token_ids` i64[P] has every picture's placeholder already expanded; `positions_3P` i64[3, P] are the rotary
     positions (temporal, height, width; three equal rows for text-only families); a completion's token k stands at
-    `next_position + k`. `vision` is opaque to everybody but the family: tensors whose first dimension runs over
-    patches or pictures.
+    `next_position + k`. `pictures` are in the order in which their placeholders stand in the text.
     """
 
     token_ids: Tensor
     positions_3P: Tensor
     next_position: int
-    vision: Mapping[str, Tensor]
+    pictures: tuple[Picture, ...] = ()
 
     @property
     def length(self) -> int:
@@ -169,27 +177,48 @@ class GroupScore:
 
 
 @dataclass(frozen=True, slots=True)
-class PackedBatch:
-    """Whole groups as rows: `[prompt | completion 1 | ... | completion G]`, the prompt and its pictures once.
+class GroupSpan:
+    """Where a group lies in a packed row: `prompt` positions from `start` on, then its completions end to end.
 
-    input_ids_BL        i64[B, L]     zero at padding
-    positions_3BL       i64[3, B, L]  restart behind the prompt for each completion
-    group_BL            i32[B, L]     which group of its row a position belongs to, from 0; -1 at padding
-    completion_BL       i32[B, L]     0 in a prompt, k in the group's k-th completion; -1 at padding
-    predictor_T         i64[T]        flat index b * L + l of the position whose hidden state predicts the token
+    GroupSpan(start=100, prompt=20, completions=(5, 7)) is a prompt at 100..119, completions at 120..124 and 125..131.
+    """
+
+    start: int
+    prompt: int
+    completions: tuple[int, ...]
+
+    @property
+    def first_completion(self) -> int:
+        """The position behind the prompt."""
+        return self.start + self.prompt
+
+    @property
+    def end(self) -> int:
+        """The position behind the group."""
+        return self.first_completion + sum(self.completions)
+
+
+@dataclass(frozen=True, slots=True)
+class PackedBatch:
+    """Whole groups in one row without padding, `[prompt | completion 1 | ... | completion G | prompt | ...]`: each
+    prompt and its pictures once.
+
+    input_ids_L         i64[L]
+    positions_3L        i64[3, L]     restart behind the prompt for each completion
+    spans               the groups, one behind the other, which together cover the row
+    predictor_T         i64[T]        the position whose hidden state predicts the token
     target_T            i64[T]        the completion token
     rollout_T           i64[T]        which of the R rollouts the token belongs to, from 0
-    vision              opaque        pictures of all groups in row order
+    pictures            those of all groups in row order; one that several groups share stands there several times
 
     A completion's first token is predicted by the last position of the prompt, which its siblings share.
     """
 
-    input_ids_BL: Tensor
-    positions_3BL: Tensor
-    group_BL: Tensor
-    completion_BL: Tensor
+    input_ids_L: Tensor
+    positions_3L: Tensor
+    spans: tuple[GroupSpan, ...]
     predictor_T: Tensor
     target_T: Tensor
     rollout_T: Tensor
     num_rollouts: int
-    vision: Mapping[str, Tensor]
+    pictures: tuple[Picture, ...]

@@ -4,36 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmupt.algo.packing import PackItem, pack
+from mmupt.algo.settings import AttentionKind
 from mmupt.models.forward import policy_logprobs
 from mmupt.models.loading import LoadedModel
 
 TEMPERATURE = 0.7
 
 
-def naive_logprobs(tiny: LoadedModel, items: list[PackItem]) -> Tensor:
-    """transformers' own forward, one rollout at a time, its own positions and its own causal mask."""
-    logprobs = []
-    for item in items:
-        prompt = item.encoded
-        for completion in item.completions:
-            ids = torch.cat([prompt.token_ids, torch.tensor(completion)])[None]
-            types = (ids == tiny.family.image_id).int()  # type: ignore[attr-defined]
-            output = tiny.model(input_ids=ids, mm_token_type_ids=types, use_cache=False, **prompt.vision)
-            logits = output.logits[0, prompt.length - 1 : -1] / TEMPERATURE
-            logprobs.append(logits.log_softmax(-1).gather(-1, ids[0, prompt.length :, None])[:, 0])
-    return torch.cat(logprobs)
-
-
-def gradients(tiny: LoadedModel) -> dict[str, Tensor]:
-    grads = {n: p.grad.clone() for n, p in tiny.model.named_parameters() if p.grad is not None}
-    tiny.model.zero_grad()
-    return grads
+def gradients(model: nn.Module) -> dict[str, Tensor]:
+    return {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
 
 
 def relative_error(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> float:
@@ -43,26 +29,40 @@ def relative_error(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> float:
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
-@pytest.mark.parametrize("row_tokens", [0, 400])
+@pytest.mark.parametrize("kind", ["split", "dense"])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_packed_equals_repeated(
-    tiny: LoadedModel, random_items: Callable[[int], list[PackItem]], seed: int, row_tokens: int, checkpointing: bool
+    tiny: LoadedModel,
+    plain: Any,
+    random_items: Callable[[int], list[PackItem]],
+    seed: int,
+    kind: AttentionKind,
+    checkpointing: bool,
 ) -> None:
     items = random_items(seed)
-    expected = naive_logprobs(tiny, items)
+    expected = plain.logprobs(items, TEMPERATURE)
     weights = torch.randn(expected.shape, generator=torch.Generator().manual_seed(seed))
     (expected * weights).sum().backward()
-    reference = gradients(tiny)
 
     if checkpointing:
         tiny.model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
         tiny.model.train()
-    batch = pack(items, tiny.family.merge_vision, row_tokens=row_tokens)
-    packed = policy_logprobs(tiny, batch, temperature=TEMPERATURE, chunk=7).logprobs_T
+    packed = policy_logprobs(replace(tiny, attention=kind), pack(items), temperature=TEMPERATURE, chunk=7).logprobs_T
     (packed * weights).sum().backward()
 
     assert (packed - expected).abs().max() < 1e-5
-    assert relative_error(gradients(tiny), reference) < 1e-5
+    assert relative_error(gradients(tiny.model), gradients(plain.model)) < 1e-5
+
+
+def test_the_block_mask_of_flex_attention_is_the_same(
+    tiny: LoadedModel, random_items: Callable[[int], list[PackItem]]
+) -> None:
+    """Forward only: PyTorch has no backward pass of FlexAttention on a CPU."""
+    batch = pack(random_items(0))
+    with torch.no_grad():
+        packed = policy_logprobs(replace(tiny, attention="flex"), batch).logprobs_T
+        expected = policy_logprobs(replace(tiny, attention="dense"), batch).logprobs_T
+    assert (packed - expected).abs().max() < 1e-5
 
 
 def test_gradient_checkpointing_really_runs(tiny: LoadedModel, random_items: Callable[[int], list[PackItem]]) -> None:
@@ -76,39 +76,27 @@ def test_gradient_checkpointing_really_runs(tiny: LoadedModel, random_items: Cal
         calls += 1
 
     tiny.model.model.language_model.layers[0].self_attn.register_forward_hook(count)  # type: ignore[union-attr, index]
-    batch = pack(random_items(0), tiny.family.merge_vision)
+    batch = pack(random_items(0))
     policy_logprobs(tiny, batch).logprobs_T.sum().backward()
     assert calls == 2, "a checkpointed layer runs once forward and once again in the backward pass"
 
 
-def test_row_packing_changes_layout_but_not_tokens(
-    tiny: LoadedModel, random_items: Callable[[int], list[PackItem]]
-) -> None:
-    items = random_items(3)
-    alone, together = (pack(items, tiny.family.merge_vision, row_tokens=n) for n in (0, 10_000))
-    assert alone.input_ids_BL.shape[0] == 3 and together.input_ids_BL.shape[0] == 1
-    assert torch.equal(alone.target_T, together.target_T) and torch.equal(alone.rollout_T, together.rollout_T)
-
-
 def test_entropy_is_that_of_the_scaled_distribution(
-    tiny: LoadedModel, random_items: Callable[[int], list[PackItem]]
+    tiny: LoadedModel, plain: Any, random_items: Callable[[int], list[PackItem]]
 ) -> None:
     item = random_items(4)[1]
-    batch = pack([item], tiny.family.merge_vision)
-    entropy = policy_logprobs(tiny, batch, temperature=TEMPERATURE, chunk=3).entropy_T
-    prompt, completion = item.encoded, item.completions[0]
-    ids = torch.cat([prompt.token_ids, torch.tensor(completion)])[None]
-    types = (ids == tiny.family.image_id).int()  # type: ignore[attr-defined]
+    entropy = policy_logprobs(tiny, pack([item]), temperature=TEMPERATURE, chunk=3, entropy=True).entropy_T
+    assert entropy is not None
     with torch.no_grad():
-        logits = tiny.model(input_ids=ids, mm_token_type_ids=types, **prompt.vision).logits[0, prompt.length - 1 : -1]
+        logits = torch.cat([plain.logits(item.encoded, completion) for completion in item.completions])
     expected = torch.distributions.Categorical(logits=logits / TEMPERATURE).entropy()
-    torch.testing.assert_close(entropy[: len(completion)], expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(entropy, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_bfloat16_forwards_leave_weights_and_log_probs_in_fp32(
     tiny: LoadedModel, random_items: Callable[[int], list[PackItem]]
 ) -> None:
-    batch = pack(random_items(5), tiny.family.merge_vision)
+    batch = pack(random_items(5))
     exact = policy_logprobs(tiny, batch).logprobs_T
     mixed = policy_logprobs(replace(tiny, dtype=torch.bfloat16), batch).logprobs_T
     mixed.sum().backward()

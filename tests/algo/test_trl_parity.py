@@ -63,8 +63,11 @@ def trl_inputs(
         "advantages": advantages_R,
         "num_items_in_batch": torch.tensor(at),
         "mm_token_type_ids": types,
-        "num_images": [len(p.vision.get("image_grid_thw", ())) for p, _ in rows],
-        **tiny.family.merge_vision([p.vision for p, _ in rows]),
+        "num_images": [len(p.pictures) for p, _ in rows],
+        **{
+            name: torch.cat([picture.tensors[name] for p, _ in rows for picture in p.pictures])
+            for name in ("pixel_values", "image_grid_thw")
+        },
     }
 
 
@@ -111,7 +114,7 @@ def test_loss_and_gradients_equal_trls(
     kl_importance: bool,
 ) -> None:
     items = random_items(5)[:2]  # TRL's batch holds pictures in every row or in none
-    batch = pack(items, tiny.family.merge_vision)
+    batch = pack(items)
     rng = torch.Generator().manual_seed(1)
     with torch.no_grad():
         now_T = policy_logprobs(tiny, batch, temperature=TEMPERATURE).logprobs_T

@@ -32,7 +32,7 @@ def test_positions_are_transformers(
 ) -> None:
     prompt = encode(np.random.default_rng(0), "Add all dice.", sizes)
     types = (prompt.token_ids == tiny.family.image_id).int()[None]  # type: ignore[attr-defined]
-    grid = prompt.vision.get("image_grid_thw")
+    grid = torch.cat([picture.tensors["image_grid_thw"] for picture in prompt.pictures]) if sizes else None
     expected, delta = tiny.model.model.get_rope_index(prompt.token_ids[None], types, grid)  # type: ignore[union-attr, operator]
     assert torch.equal(prompt.positions_3P, expected[:, 0])
     assert prompt.next_position == prompt.length + int(delta)
@@ -48,14 +48,30 @@ def test_length_is_known_without_pixels(tiny: LoadedModel, sizes: list[tuple[int
     content = [*({"type": "image"} for _ in images), {"type": "text", "text": "Add all dice."}]
     messages = [{"role": "user", "content": content}]
     limits = PixelLimits(56 * 56, 40_000)
-    assert tiny.family.count_tokens(messages, sizes, limits) == tiny.family.encode(messages, images, limits).length
+    pictures = [tiny.family.picture(image, limits) for image in images]
+    assert tiny.family.count_tokens(messages, sizes, limits) == tiny.family.encode(messages, pictures).length
 
 
 def test_vision_tensors_are_as_many_as_placeholders(tiny: LoadedModel, encode: Callable[..., EncodedPrompt]) -> None:
     prompt = encode(np.random.default_rng(0), "?", [(56, 56), (112, 84)])
     merged = int((prompt.token_ids == tiny.family.image_id).sum())  # type: ignore[attr-defined]
-    assert prompt.vision["pixel_values"].shape[0] == merged * 4
+    assert [len(picture.tensors["pixel_values"]) for picture in prompt.pictures] == [4 * 4, 12 * 4]
     assert merged == 4 + 12
+
+
+def test_a_key_names_what_the_vision_tower_reads(tiny: LoadedModel) -> None:
+    """Equal keys, equal tensors; and whatever changes the tensors changes the key."""
+    pixels = np.random.default_rng(0).integers(0, 255, (84, 168, 3), dtype=np.uint8)
+    other = pixels.copy()
+    other[40, 40, 0] ^= 128
+    images = [Image.fromarray(array) for array in (pixels, pixels.copy(), other, pixels.reshape(168, 84, 3))]
+    wide, narrow = PixelLimits(3136, 50_000), PixelLimits(3136, 6000)
+    made = [tiny.family.picture(image, limits) for image in images for limits in (wide, narrow)]
+    for a in made:
+        for b in made:
+            pairs = [(a.tensors[name], b.tensors[name]) for name in ("pixel_values", "image_grid_thw")]
+            assert (a.key == b.key) == all(torch.equal(x, y) for x, y in pairs)
+    assert len({picture.key for picture in made}) == 6
 
 
 @pytest.mark.parametrize("token", ["<|image_pad|>", "<|im_end|>", "<|vision_start|>"])

@@ -12,34 +12,48 @@ from torch.utils.checkpoint import checkpoint
 @dataclass(frozen=True, slots=True)
 class TokenLogprobs:
     """logprobs_T f32[T] under the temperature-scaled policy; entropy_T f32[T] of the same distribution, in nats,
-    without gradient."""
+    without gradient, where it was asked for."""
 
     logprobs_T: Tensor
-    entropy_T: Tensor
+    entropy_T: Tensor | None
 
 
 def token_logprobs(
-    hidden_TD: Tensor, head: nn.Module, target_T: Tensor, *, temperature: float = 1.0, chunk: int = 4096
+    hidden_TD: Tensor,
+    head: nn.Module,
+    target_T: Tensor,
+    *,
+    temperature: float = 1.0,
+    chunk: int = 1024,
+    entropy: bool = False,
 ) -> TokenLogprobs:
-    """log softmax(head(hidden) / temperature) at the targets, fp32. With gradients on, a chunk's logits are computed
-    again in the backward pass instead of being kept."""
+    """log softmax(head(hidden) / temperature) at the targets, fp32. At no time do more than `chunk` rows of logits
+    exist, backward pass included, where a chunk's logits are computed again instead of being kept."""
 
-    def one_chunk(hidden_CD: Tensor, target_C: Tensor) -> tuple[Tensor, Tensor]:
+    def one_chunk(hidden_CD: Tensor, target_C: Tensor) -> tuple[Tensor, Tensor | None]:
         logits_CV = head(hidden_CD).float() / temperature
         normaliser_C = logits_CV.logsumexp(-1)
         logprobs_C = logits_CV.gather(-1, target_C[:, None])[:, 0] - normaliser_C
-        with torch.no_grad():
-            entropy_C = normaliser_C - ((logits_CV - normaliser_C[:, None]).exp() * logits_CV).sum(-1)
-        return logprobs_C, entropy_C
+        return logprobs_C, _entropy(logits_CV.detach(), normaliser_C.detach()) if entropy else None
 
     keep_graph = torch.is_grad_enabled() and (
         hidden_TD.requires_grad or any(p.requires_grad for p in head.parameters())
     )
-    pieces = []
+    logprobs: list[Tensor] = []
+    entropies: list[Tensor] = []
     for start in range(0, target_T.shape[0], chunk):
         arguments = hidden_TD[start : start + chunk], target_T[start : start + chunk]
         if keep_graph and target_T.shape[0] > chunk:
-            pieces.append(checkpoint(one_chunk, *arguments, use_reentrant=False))
+            logprobs_C, entropy_C = checkpoint(one_chunk, *arguments, use_reentrant=False)
         else:  # a single chunk is within the bound already
-            pieces.append(one_chunk(*arguments))
-    return TokenLogprobs(torch.cat([p[0] for p in pieces]), torch.cat([p[1] for p in pieces]))
+            logprobs_C, entropy_C = one_chunk(*arguments)
+        logprobs.append(logprobs_C)
+        if entropy_C is not None:
+            entropies.append(entropy_C)
+    return TokenLogprobs(torch.cat(logprobs), torch.cat(entropies) if entropies else None)
+
+
+def _entropy(logits_CV: Tensor, normaliser_C: Tensor) -> Tensor:
+    """-sum p log p over the scaled logits."""
+    logprobs_CV = logits_CV - normaliser_C[:, None]
+    return logprobs_CV.exp().mul_(logprobs_CV).sum(-1).neg_()

@@ -8,6 +8,9 @@ from pydantic import Field
 
 from mmupt.settings import Settings
 
+AttentionKind = Literal["auto", "split", "varlen", "flex", "dense"]
+"""How a packed row attends to itself; `algo/attention` has a file for each."""
+
 
 class AlgoSettings(Settings):
     advantage: Literal["std", "mean", "leave_one_out"] = "std"
@@ -18,4 +21,5 @@ class AlgoSettings(Settings):
     kl_coef: float = Field(default=0.01, ge=0)
     kl_estimator: Literal["k1", "k2", "k3"] = "k3"
     kl_importance: bool = False  # weigh each token's KL by pi / pi_old (arXiv 2512.02556); the paper does not
+    skip_silent: bool = False  # under KL, leave out groups without advantages: not exact (without KL they always are)
     importance_cap: float | None = Field(default=None, gt=0)

@@ -14,6 +14,7 @@ from mmupt.evals.responses import RESPONSE, Response, Responses, response_value
 from mmupt.evals.sets import EvaluationSet
 from mmupt.evals.settings import EvaluationSettings
 from mmupt.models.encoding import PromptEncoder, PromptTooLong
+from mmupt.runtime.ahead import ahead
 from mmupt.runtime.files import well_formed
 from mmupt.runtime.parquet import read_table, write_table
 from mmupt.runtime.progress import Progress
@@ -43,66 +44,64 @@ def answer_questions(
     Raises DataError for a row that cannot be encoded where neither set nor settings let it be skipped, RunFolderError
     for a part of other questions than these.
     """
-    rows = questions.rows.rows
+    rows, size = questions.rows.rows, settings.prompts_at_once
+    starts = range(0, len(rows), size)
+    files = {start: parts / f"{start:06d}.parquet" for start in starts} if parts is not None else {}
+    kept = {start for start, file in files.items() if file.exists()}
+    encodings = (
+        _encodable(rows[start : start + size], encoder, settings.prompt.too_long, questions.bad_rows)
+        for start in starts
+        if start not in kept
+    )
     answered: list[tuple[LabeledPrompt, Responses]] = []
     progress.stage(f"{name} (evaluation)", len(rows))
-    for start in range(0, len(rows), settings.prompts_at_once):
-        part = rows[start : start + settings.prompts_at_once]
-        file = parts / f"{start:06d}.parquet" if parts is not None else None
-        if file is not None and file.exists():
-            answered += _read_part(file, part)
-        else:
-            fresh = _answer(part, questions.bad_rows, encoder, engine, settings, seed)
-            if file is not None:
-                _write_part(file, fresh)
-            answered += fresh
-        progress.advance(min(start + settings.prompts_at_once, len(rows)), len(rows))
+    with ahead(encodings) as encoded:
+        for start in starts:
+            if start in kept:
+                answered += _read_part(files[start], rows[start : start + size])
+            else:
+                fresh = _answer(next(encoded), engine, settings, seed)
+                if start in files:
+                    _write_part(files[start], fresh)
+                answered += fresh
+            progress.advance(min(start + size, len(rows)), len(rows))
     return answered
 
 
 def _answer(
-    rows: Sequence[LabeledPrompt],
-    bad_rows: Literal["stop", "skip"],
-    encoder: PromptEncoder,
-    engine: Engine,
-    settings: EvaluationSettings,
-    seed: int,
+    asked: Sequence[tuple[LabeledPrompt, EncodedPrompt]], engine: Engine, settings: EvaluationSettings, seed: int
 ) -> list[tuple[LabeledPrompt, Responses]]:
-    kept, encoded = _encodable(rows, encoder, too_long=settings.prompt.too_long, bad_rows=bad_rows)
-    if not kept:
+    if not asked:
         return []
-    one = engine.generate([Request(e, (0,)) for e in encoded], Sampling(0.0, 1.0, settings.max_new_tokens))
+    one = engine.generate([Request(e, (0,)) for _, e in asked], Sampling(0.0, 1.0, settings.max_new_tokens))
     many = engine.generate(
         [
             Request(e, tuple(derive_seed(seed, "evaluation", row.prompt.id, i) for i in range(settings.samples)))
-            for e, row in zip(encoded, kept, strict=True)
+            for row, e in asked
         ],
         Sampling(settings.temperature, settings.top_p, settings.max_new_tokens),
     )
     return [
         (row, Responses(_response(greedy), tuple(map(_response, samples))))
-        for row, (greedy,), samples in zip(kept, one, many, strict=True)
+        for (row, _), (greedy,), samples in zip(asked, one, many, strict=True)
     ]
 
 
 def _encodable(
     rows: Sequence[LabeledPrompt],
     encoder: PromptEncoder,
-    *,
     too_long: Literal["stop", "skip"],
     bad_rows: Literal["stop", "skip"],
-) -> tuple[list[LabeledPrompt], list[EncodedPrompt]]:
+) -> list[tuple[LabeledPrompt, EncodedPrompt]]:
     """Rows with their encoding, without those that may be skipped."""
-    kept: list[LabeledPrompt] = []
-    encoded: list[EncodedPrompt] = []
+    kept: list[tuple[LabeledPrompt, EncodedPrompt]] = []
     for row in rows:
         try:
-            encoded.append(encoder(row.prompt))
-            kept.append(row)
+            kept.append((row, encoder(row.prompt)))
         except DataError as error:
             if (too_long if isinstance(error, PromptTooLong) else bad_rows) == "stop":
                 raise
-    return kept, encoded
+    return kept
 
 
 def _response(rollout: Rollout) -> Response:

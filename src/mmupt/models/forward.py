@@ -1,12 +1,12 @@
-"""The one way through the model: log-probs of a packed batch."""
+"""The one way through the model: log-probs of a packed row."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
+from mmupt.algo.attention import packed_attention
 from mmupt.algo.logprobs import TokenLogprobs, token_logprobs
-from mmupt.algo.packing import block_mask
 from mmupt.models.loading import LoadedModel
 from mmupt.types import PackedBatch
 
@@ -16,7 +16,8 @@ def policy_logprobs(
     batch: PackedBatch,
     *,
     temperature: float = 1.0,
-    chunk: int = 4096,
+    chunk: int = 1024,
+    entropy: bool = False,
     model: nn.Module | None = None,
 ) -> TokenLogprobs:
     """Log-probs f32[T] of the completion tokens of `batch`, with gradient where it is enabled.
@@ -25,25 +26,28 @@ def policy_logprobs(
     """
     model = loaded.model if model is None else model
     device = loaded.device
-    mask = block_mask(batch.group_BL.to(device), batch.completion_BL.to(device))
-    vision = {key: value.to(device) for key, value in batch.vision.items()}
+    attention = packed_attention(batch.spans, loaded.attention, device, loaded.dtype)
     with loaded.autocast():
-        hidden_BLD = loaded.family.hidden(
-            model, batch.input_ids_BL.to(device), batch.positions_3BL.to(device), mask, vision
+        hidden_LD = loaded.family.hidden(
+            model,
+            batch.input_ids_L.to(device),
+            batch.positions_3L.to(device),
+            attention,
+            loaded.pictures(model, batch.pictures),
         )
-        hidden_TD = hidden_BLD.flatten(0, 1)[batch.predictor_T.to(device)]
         return token_logprobs(
-            hidden_TD,
+            hidden_LD[batch.predictor_T.to(device)],
             loaded.family.head(model),
             batch.target_T.to(device),
             temperature=temperature,
             chunk=chunk,
+            entropy=entropy,
         )
 
 
 def no_grad_logprobs(
     loaded: LoadedModel, batch: PackedBatch, *, temperature: float, chunk: int, model: nn.Module | None = None
 ) -> Tensor:
-    """The same without gradient, on the CPU: old and reference log-probs, f32[T]."""
+    """The same without gradient: old and reference log-probs, f32[T]."""
     with torch.no_grad():
-        return policy_logprobs(loaded, batch, temperature=temperature, chunk=chunk, model=model).logprobs_T.cpu()
+        return policy_logprobs(loaded, batch, temperature=temperature, chunk=chunk, model=model).logprobs_T

@@ -15,9 +15,12 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers.utils import logging as transformers_logging
 
+from mmupt.algo.settings import AttentionKind
 from mmupt.errors import ModelError
+from mmupt.models.attention import PACKED
 from mmupt.models.families import FAMILIES
 from mmupt.models.families.base import Family
+from mmupt.models.pictures import PictureFeatures
 from mmupt.models.settings import ModelSettings
 from mmupt.runtime.device import autocast
 
@@ -37,6 +40,8 @@ class LoadedModel:
     family: Family
     device: torch.device
     dtype: torch.dtype
+    attention: AttentionKind
+    pictures: PictureFeatures
 
     def autocast(self) -> AbstractContextManager[object]:
         return autocast(self.device, self.dtype)
@@ -82,18 +87,20 @@ def load_model(path: str, settings: ModelSettings, device: torch.device) -> Load
             path,
             revision=_revision(path, settings),
             dtype=torch.float32,
-            attn_implementation=settings.attention,
+            attn_implementation={"text_config": PACKED, "vision_config": "sdpa"},
             use_safetensors=True,
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(_not_loaded(path, error)) from error
+    family.prepare(model)
     freeze(model, family, settings)
     if settings.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     model.to(device)
     # transformers checkpoints in training mode only. Nothing here has dropout, so that mode is exact as well.
     model.train(settings.gradient_checkpointing)
-    return LoadedModel(model, family, device, getattr(torch, settings.dtype))
+    pictures = PictureFeatures(family, settings.picture_cache_mib * 2**20)
+    return LoadedModel(model, family, device, getattr(torch, settings.dtype), settings.attention, pictures)
 
 
 def freeze(model: nn.Module, family: Family, settings: ModelSettings) -> None:

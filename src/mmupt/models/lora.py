@@ -31,12 +31,17 @@ def attach_adapter(loaded: LoadedModel, settings: LoraSettings, seed: int) -> Lo
             ) from error
     wrapped.to(loaded.device)
     wrapped.train(loaded.model.training)
-    return replace(loaded, model=wrapped)
+    return _changed(loaded, wrapped)
 
 
 def merge_adapter(loaded: LoadedModel) -> LoadedModel:
     """The plain model with the adapter added to its weights."""
-    return replace(loaded, model=loaded.model.merge_and_unload())  # type: ignore[operator]
+    return _changed(loaded, loaded.model.merge_and_unload())  # type: ignore[operator]
+
+
+def _changed(loaded: LoadedModel, model: nn.Module) -> LoadedModel:
+    """With `model` in its place, and nothing kept of what the vision tower said before: it may be another one now."""
+    return replace(loaded, model=model, pictures=replace(loaded.pictures))
 
 
 def has_adapter(model: nn.Module) -> bool:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from mmupt.algo.settings import AttentionKind
 from mmupt.settings import Settings
 
 Part = Literal["vision", "projector", "language"]
@@ -31,7 +32,8 @@ class ModelSettings(Settings):
     revision: str | None = None
     device: str = "auto"
     dtype: Literal["float32", "bfloat16"] = "float32"
-    attention: Literal["sdpa", "eager"] = "sdpa"
+    attention: AttentionKind = "auto"
     freeze: tuple[Part, ...] = Field(default=(), strict=False)
     gradient_checkpointing: bool = False
+    picture_cache_mib: int = Field(default=1024, ge=0)  # features of pictures kept while the vision tower is frozen
     lora: LoraSettings | None = None

@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from mmupt.report.advice import Note, what_to_know
 from mmupt.report.curves import charts
+from mmupt.report.profile import Profile, in_percent, in_units, in_whole, read_profile
 from mmupt.report.reading import RunData, Stage, number, read_run
 from mmupt.report.results import result_tables
 from mmupt.report.views import clean, group_views
@@ -55,6 +56,9 @@ def _page(data: RunData) -> dict[str, Any]:
         "notes": notes,
         "tables": tables,
         "stages": stages,
+        "profiles": [
+            _profile(stage, profile) for stage in data.stages if (profile := read_profile(stage.records)) is not None
+        ],
         "recipe": clean(data.recipe_text, 200_000),
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
@@ -68,6 +72,38 @@ def _stage(data: RunData, stage: Stage) -> dict[str, Any]:
         "seconds": _duration(sum(value for _, value in stage.series("seconds"))),
         "charts": charts(stage),
         "groups": group_views(data, stage),
+    }
+
+
+def _profile(stage: Stage, profile: Profile) -> dict[str, Any]:
+    """The profile of a stage as text, phases with their share as a width in per cent."""
+    rows = [
+        {
+            "phase": cost.phase,
+            "seconds": f"{cost.seconds:.3f}",
+            "share": min(100.0, round(100 * cost.share, 1)),
+            "tokens_per_second": in_whole(cost.tokens_per_second),
+            "floor": in_percent(cost.floor_fraction),
+        }
+        for cost in profile.phases
+    ]
+    said = [f"Largest costs: {profile.largest_named}."] if profile.largest else []
+    if profile.floor_fraction is not None and profile.ceiling is not None:
+        said.append(
+            f"{in_percent(profile.floor_fraction)} of the FLOP floor: the arithmetic a step cannot do without would "
+            f"take {profile.floor_fraction * profile.seconds:.3g} of {profile.seconds:.3g} s at the "
+            f"{in_units(profile.ceiling, 'FLOP/s')} this device multiplies matrices at."
+        )
+    peaks = {"Peak memory": profile.peak_memory, "on the GPU": profile.peak_cuda_memory}
+    if shown := [f"{what} {in_units(peak, 'B')}" for what, peak in peaks.items() if peak is not None]:
+        said.append(f"{', '.join(shown)}.")
+    return {
+        "name": clean(stage.name),
+        "steps": profile.steps,
+        "seconds": f"{profile.seconds:.3g}",
+        "tokens_per_second": in_whole(profile.tokens_per_second),
+        "rows": rows,
+        "said": " ".join(said),
     }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from mmupt.data.stream import PromptStream
 from mmupt.errors import DataError
@@ -19,33 +21,49 @@ class Prepared:
     encoded: EncodedPrompt
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class PreparedBatch:
+    """The prompts of one step. `stream_state` is where the stream stood behind them, for a checkpoint: the stream
+    itself may have gone on by now. `skipped` counts the draws passed over up to here."""
+
+    prompts: list[Prepared]
+    stream_state: Mapping[str, Any]
+    skipped: int
+
+
+@dataclass(frozen=True, slots=True)
 class Preparer:
-    """Draws and encodes. `skip_long` and `skip_bad` come from `prompt.too_long` and `data.bad_rows`; `skipped` counts
-    how often each prompt id was passed over."""
+    """Draws and encodes. `skip_long` and `skip_bad` come from `prompt.too_long` and `data.bad_rows`."""
 
     stream: PromptStream[Prompt]
     encoder: PromptEncoder
     skip_long: bool
     skip_bad: bool
-    skipped: dict[str, int] = field(default_factory=dict)
 
-    def take(self, n: int) -> list[Prepared]:
-        """The next `n` prompts that can be used. DataError where a whole pass over the data finds none."""
+    def batches(self, n: int, count: int) -> Iterator[PreparedBatch]:
+        """`count` batches of `n` prompts that can be used, each prepared when it is asked for; `ahead` of them runs
+        this in the background. DataError where no prompt at all can be used."""
+        skipped = 0
+        for _ in range(count):
+            prompts, passed_over = self._take(n)
+            skipped += passed_over
+            yield PreparedBatch(prompts, self.stream.state_dict(), skipped)
+
+    def _take(self, n: int) -> tuple[list[Prepared], int]:
+        """The next `n` prompts, and how many draws were passed over on the way."""
         prepared: list[Prepared] = []
-        in_vain = 0
+        skipped = 0
+        useless: set[str] = set()  # since the last one that could be used
         while len(prepared) < n:
             for draw in self.stream.take(n - len(prepared)):
                 try:
                     prepared.append(Prepared(draw.item, draw.visit, self.encoder(draw.item)))
-                    in_vain = 0
+                    useless.clear()
                 except DataError as error:
                     if not (self.skip_long if isinstance(error, PromptTooLong) else self.skip_bad):
                         raise
-                    self.skipped[draw.item.id] = self.skipped.get(draw.item.id, 0) + 1
-                    in_vain += 1
-                    if in_vain >= len(self.stream):
-                        raise DataError(
-                            f"none of the {len(self.stream)} prompts can be used; the last: {error}"
-                        ) from error
-        return prepared
+                    skipped += 1
+                    useless.add(draw.item.id)
+                    if len(useless) == len(self.stream):
+                        raise DataError(f"none of the {len(useless)} prompts can be used; the last: {error}") from error
+        return prepared, skipped

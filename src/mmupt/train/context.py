@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -12,6 +12,7 @@ from mmupt.models.loading import LoadedModel, save_model
 from mmupt.models.lora import has_adapter
 from mmupt.runtime.checkpoints import load_state, load_tensors, prune, save_checkpoint, save_tensors
 from mmupt.runtime.metrics import MetricsLog
+from mmupt.runtime.phases import PhaseClock
 from mmupt.runtime.progress import Progress
 from mmupt.runtime.run_folder import RunFolder
 
@@ -29,6 +30,7 @@ class StageContext:
     stage: str
     seed: int
     resumed: Path | None = None
+    clock: PhaseClock = field(default_factory=PhaseClock)
 
     def save(self, step: int, loaded: LoadedModel, optimizer: torch.optim.AdamW, state: Mapping[str, object]) -> None:
         """A checkpoint behind step `step`: a Hugging Face folder (an adapter's under LoRA) and the trainer's state."""

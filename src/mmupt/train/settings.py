@@ -32,15 +32,15 @@ class OptimizerSettings(Settings):
 
 
 class TrainStage(Settings):
-    """What every training stage has. `micro_batch_tokens` bounds the packed positions of one forward."""
+    """What every training stage has. `micro_batch_tokens` bounds the positions of one packed row: a forward takes as
+    many whole groups as fit. `logprob_chunk` bounds the rows of logits that exist at once."""
 
     name: str = Field(pattern=NAME_PATTERN, description=NAME_RULE)
     data: DataSettings
     prompt: PromptSettings = PromptSettings()
     optimizer: OptimizerSettings = OptimizerSettings()
     micro_batch_tokens: int = Field(default=16_384, ge=16)
-    row_tokens: int = Field(default=0, ge=0)  # several groups share a row up to this length; 0: a row a group
-    logprob_chunk: int = Field(default=4_096, ge=1)
+    logprob_chunk: int = Field(default=1_024, ge=1)
     checkpoint_every: int = Field(default=20, ge=1)
 
 

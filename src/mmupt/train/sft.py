@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
+
+import torch
 
 from mmupt.algo.packing import PackItem, pack, plan_micro_batches
 from mmupt.data.stream import PromptStream
@@ -11,7 +12,9 @@ from mmupt.models.encoding import PromptEncoder
 from mmupt.models.forward import policy_logprobs
 from mmupt.models.loading import LoadedModel
 from mmupt.rollout.prepare import Preparer
+from mmupt.runtime.ahead import ahead
 from mmupt.train.context import StageContext
+from mmupt.train.floor import StepFloor
 from mmupt.train.optimizer import apply_gradients, build_optimizer, learning_rate
 from mmupt.train.settings import SftStage
 from mmupt.types import LabeledPrompt
@@ -31,29 +34,39 @@ def train_sft(stage: SftStage, loaded: LoadedModel, rows: Sequence[LabeledPrompt
         first = int(state["step"])  # type: ignore[call-overload]
         stream.load_state_dict(state["stream"])  # type: ignore[arg-type]
 
+    clock, floor = context.clock, StepFloor.of(loaded)
     context.progress.stage(stage.name, steps, first)
-    for step in range(first, steps):
-        began = time.perf_counter()
-        prepared = preparer.take(batch_size)
-        items = [PackItem(p.encoded, [targets[p.prompt.id]]) for p in prepared]
-        tokens = sum(len(item.completions[0]) for item in items)
-        loss = 0.0
-        for indices in plan_micro_batches([item.length for item in items], stage.micro_batch_tokens):
-            batch = pack([items[i] for i in indices], loaded.family.merge_vision, row_tokens=stage.row_tokens)
-            share = -policy_logprobs(loaded, batch, chunk=stage.logprob_chunk).logprobs_T.sum() / tokens
-            share.backward()
-            loss += float(share.detach())
-        lr = learning_rate(stage.optimizer, step, steps)
-        norm = apply_gradients(optimizer, stage.optimizer, lr, loss, (p.prompt.id for p in prepared))
-        seconds = time.perf_counter() - began
-        fields = {"loss": loss, "grad_norm": norm, "lr": lr, "tokens": tokens, "seconds": seconds}
-        context.metrics.append({"stage": stage.name, "kind": stage.kind, "step": step + 1, **fields})
-        if (step + 1) % max(1, steps // 20) == 0 or step + 1 == steps:
-            context.progress.step(step + 1, steps, {"loss": loss, "grad": norm, "lr": lr, "seconds": seconds})
-        else:
-            context.progress.advance(step + 1, steps)
-        if (step + 1) % stage.checkpoint_every == 0 and step + 1 < steps:
-            context.save(step + 1, loaded, optimizer, {"stream": stream.state_dict()})
+    with ahead(preparer.batches(batch_size, steps - first)) as batches:
+        for step in range(first, steps):
+            clock.start()
+            with clock("prepare"):
+                prepared = next(batches)
+            items = [PackItem(p.encoded, [targets[p.prompt.id]]) for p in prepared.prompts]
+            tokens = sum(len(item.completions[0]) for item in items)
+            loss = torch.zeros((), device=loaded.device)
+            for indices in plan_micro_batches([item.length for item in items], stage.micro_batch_tokens):
+                with clock("pack"):
+                    batch = pack([items[i] for i in indices])
+                num_tokens = batch.target_T.shape[0]
+                with clock("forward", num_tokens):
+                    share = -policy_logprobs(loaded, batch, chunk=stage.logprob_chunk).logprobs_T.sum() / tokens
+                with clock("backward", num_tokens):
+                    share.backward()
+                loss += share.detach()
+            lr = learning_rate(stage.optimizer, step, steps)
+            with clock("optimiser"):
+                ids = (p.prompt.id for p in prepared.prompts)
+                norm = apply_gradients(optimizer, stage.optimizer, lr, float(loss), ids)
+            profile = floor.fields(clock.take(), updated=items)
+            fields = {"loss": float(loss), "grad_norm": norm, "lr": lr, "tokens": tokens, **profile}
+            context.metrics.append({"stage": stage.name, "kind": stage.kind, "step": step + 1, **fields})
+            shown = {"loss": float(loss), "grad": norm, "lr": lr, "seconds": profile["seconds"]}
+            if (step + 1) % max(1, steps // 20) == 0 or step + 1 == steps:
+                context.progress.step(step + 1, steps, shown)
+            else:
+                context.progress.advance(step + 1, steps)
+            if (step + 1) % stage.checkpoint_every == 0 and step + 1 < steps:
+                context.save(step + 1, loaded, optimizer, {"stream": prepared.stream_state})
     return steps
 
 

@@ -15,6 +15,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from mmupt.models.families.qwen_vl import QwenVL
 from mmupt.models.loading import LoadedModel, save_model
+from mmupt.models.pictures import PictureFeatures
 
 _SPECIAL = (
     "<|endoftext|>",
@@ -114,5 +115,6 @@ def build_tiny_model(folder: Path, texts: Iterable[str], seed: int) -> Path:
         model = Qwen2_5_VLForConditionalGeneration(tiny_config(tokenizer))
     processor = Qwen2VLImageProcessorPil(min_pixels=56 * 56, max_pixels=28 * 28 * 1280)
     family = QwenVL(model.config, tokenizer, processor)
-    save_model(LoadedModel(model, family, torch.device("cpu"), torch.float32), folder)
+    features = PictureFeatures(family, capacity=0)
+    save_model(LoadedModel(model, family, torch.device("cpu"), torch.float32, "auto", features), folder)
     return folder

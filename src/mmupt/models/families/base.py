@@ -1,7 +1,7 @@
 """What is specific to a model architecture, and nothing else.
 
-A family turns a prompt into token ids, positions and an opaque dict of vision tensors, and runs the model on
-packed rows. Everybody above handles `EncodedPrompt` and `PackedBatch` without knowing what a picture looks like.
+A family turns a prompt into token ids, positions and opaque pictures, and runs the model on packed rows. Everybody
+above handles `EncodedPrompt` and `PackedBatch` without knowing what a picture looks like.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Any, ClassVar, Protocol
 from PIL.Image import Image
 from torch import Tensor, nn
 
-from mmupt.types import EncodedPrompt
+from mmupt.algo.attention.base import Attention
+from mmupt.types import EncodedPrompt, Picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,33 +36,39 @@ class Family(Protocol):
     parts: ClassVar[Mapping[str, tuple[str, ...]]]
     """Parameter-name prefixes of "vision", "projector" and "language", for freezing."""
 
-    def encode(
-        self, messages: Sequence[Mapping[str, Any]], images: Sequence[Image], limits: PixelLimits
-    ) -> EncodedPrompt:
-        """Chat messages (text and image parts) to what the model reads. DataError where text and pictures disagree."""
+    def prepare(self, model: nn.Module) -> None:
+        """Once behind loading: what makes the model faster and changes nothing that it computes."""
+        ...
+
+    def picture(self, image: Image, limits: PixelLimits) -> Picture:
+        """An RGB image, resized into `limits` and cut up as the vision tower reads it."""
+        ...
+
+    def encode(self, messages: Sequence[Mapping[str, Any]], pictures: Sequence[Picture]) -> EncodedPrompt:
+        """Chat messages (text and image parts) to what the model reads, with one picture for each image part, in
+        order. DataError where text and pictures disagree."""
         ...
 
     def count_tokens(
         self, messages: Sequence[Mapping[str, Any]], sizes: Sequence[tuple[int, int]], limits: PixelLimits
     ) -> int:
-        """P, as `encode` would find it, from the (width, height) of each picture."""
+        """P, as `encode` would find it, from the (width, height) of each image."""
         ...
 
-    def merge_vision(self, parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-        """The vision tensors of several prompts, in order, as one dict."""
+    def features(self, model: nn.Module, pictures: Sequence[Picture]) -> list[Tensor]:
+        """What the vision tower makes of each picture, [image tokens, D], in one pass over all of them."""
         ...
 
     def hidden(
         self,
         model: nn.Module,
-        input_ids_BL: Tensor,
-        positions_3BL: Tensor,
-        mask: Tensor,
-        vision: Mapping[str, Tensor],
-        cache: Any | None = None,
+        input_ids_L: Tensor,
+        positions_3L: Tensor,
+        attention: Attention,
+        features_ND: Tensor | None,
     ) -> Tensor:
-        """Last hidden states [B, L, D]. `mask` is bool [B, 1, L, S], True where a position may look; with `cache` the
-        keys and values of L positions are appended to it."""
+        """Last hidden states [L, D] of one row. `attention` knows who sees whom; `features_ND` stand in for the N
+        picture placeholders of the row, in order (None where there are none). On the model's device."""
         ...
 
     def head(self, model: nn.Module) -> nn.Module:
