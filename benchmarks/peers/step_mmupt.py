@@ -56,6 +56,7 @@ def stage_of(task: Task) -> GrpoStage:
         steps=task.steps,
         prompts_per_step=PROMPTS,
         updates_per_step=1,
+        micro_batch_tokens=task.groups * (task.prompt + GROUP * task.completion),
         data=DataSettings(path=task.folder),
         prompt=PromptSettings(suffix="", min_pixels=MIN_PIXELS, max_pixels=MAX_PIXELS),
         rollout=RolloutSettings(group_size=GROUP, temperature=1.0, top_p=1.0, max_new_tokens=task.completion),

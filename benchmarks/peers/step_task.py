@@ -35,7 +35,7 @@ SHAPES = {shape.prompt: shape for shape in (Shape(92, 8, 8), Shape(1000, 28, 32)
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One measurement. `folder` is what step_model.py made; `batch` is TRL's per-device batch size."""
+    """One measurement. `folder` is what step_model.py made; an update forwards `groups` groups at once."""
 
     folder: str
     prompt: int
@@ -43,7 +43,7 @@ class Task:
     beta: float
     steps: int
     threads: int
-    batch: int
+    groups: int
 
     @property
     def model(self) -> str:

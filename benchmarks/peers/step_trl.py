@@ -104,9 +104,9 @@ def steps(task: Task, folder: str) -> list[dict[str, float]]:
         generation_kwargs={"suppress_tokens": task.never_sampled()},
         temperature=1.0,
         # The two groups are generated together and are one optimiser step, however they are cut for the forward.
-        per_device_train_batch_size=task.batch,
-        gradient_accumulation_steps=PROMPTS * GROUP // task.batch,
-        steps_per_generation=PROMPTS * GROUP // task.batch,
+        per_device_train_batch_size=task.groups * GROUP,
+        gradient_accumulation_steps=PROMPTS // task.groups,
+        steps_per_generation=PROMPTS // task.groups,
         num_iterations=1,
         max_steps=task.steps,
         beta=task.beta,

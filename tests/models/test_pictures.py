@@ -11,6 +11,8 @@ import pytest
 import torch
 
 from mmupt.algo.packing import PackItem, pack
+from mmupt.engines.base import Request, Sampling
+from mmupt.engines.hf import HFEngine
 from mmupt.models.forward import policy_logprobs
 from mmupt.models.loading import LoadedModel, freeze
 from mmupt.models.lora import attach_adapter, merge_adapter
@@ -78,6 +80,14 @@ def test_a_frozen_tower_sees_a_picture_once_in_a_run(tiny: LoadedModel, encode: 
     torch.testing.assert_close(logprobs_T, before[-len(logprobs_T) :], atol=1e-5, rtol=1e-5)
     logprobs_T.sum().backward()
     assert all((p.grad is None) == ("visual" in name) for name, p in tiny.model.named_parameters())
+
+
+def test_what_a_rollout_kept_serves_the_update(tiny: LoadedModel, encode: Encode, passes: list[int]) -> None:
+    """Sampling runs in inference mode, whose tensors autograd refuses."""
+    item = shared_picture(encode)[0]
+    HFEngine(frozen(tiny)).generate([Request(item.encoded, (0, 1))], Sampling(1.0, 1.0, 4))
+    policy_logprobs(tiny, pack([item])).logprobs_T.sum().backward()
+    assert len(passes) == 1
 
 
 def test_features_do_not_depend_on_the_company_in_which_a_picture_came_first(tiny: LoadedModel, encode: Encode) -> None:

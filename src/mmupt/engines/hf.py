@@ -28,7 +28,7 @@ class HFEngine:
     prompts_at_once: int = 16
     clock: PhaseClock = field(default_factory=PhaseClock)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[tuple[Rollout, ...]]:
         model = self.loaded.model
         was_training = model.training

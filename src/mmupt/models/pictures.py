@@ -45,7 +45,7 @@ class PictureFeatures:
     def _frozen_features(self, model: nn.Module, picture: Picture) -> Tensor:
         if (kept := self._kept.get(picture.key)) is not None:
             return kept
-        with torch.no_grad():
+        with torch.inference_mode(False), torch.no_grad():  # an update may use what a rollout was the first to need
             (feature,) = self.family.features(model, [picture])
         self._kept.put(picture.key, feature, feature.nbytes)
         return feature

@@ -66,8 +66,9 @@ class _Split(torch.autograd.Function):
     def backward(ctx: Any, grad_1LHd: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         query, key, value, out_1LHd, lse = ctx.saved_tensors
         out, grad = out_1LHd.transpose(1, 2), grad_1LHd.transpose(1, 2)
-        # Regions of one position add up: in fp32 also where the row is bf16, as a kernel would keep them inside.
-        d_query, d_key, d_value = (_zeros_like(x) for x in (query, key, value))
+        # Regions of one position add up: in fp32 also where the row is bf16, as a kernel would keep them inside. Each
+        # position lies in exactly one causal run, which comes first and writes; cross regions add.
+        d_query, d_key, d_value = (_empty_like(x) for x in (query, key, value))
         for run in ctx.regions.causal:
             parts = [_segments(x, run) for x in (grad, query, key, value, out)]
             pieces = _backward(*parts, _segments(lse[..., None], run)[..., 0], 0.0, True, scale=ctx.scale)
@@ -109,7 +110,7 @@ def _lse_dtype(query: Tensor) -> torch.dtype:
     return torch.float64 if query.dtype == torch.float64 else torch.float32
 
 
-def _zeros_like(x: Tensor) -> Tensor:
-    """Zeros in the layout [1, L, H, d], in which the projections behind want their gradient."""
+def _empty_like(x: Tensor) -> Tensor:
+    """Room in the layout [1, L, H, d], in which the projections behind want their gradient."""
     _, heads, length, size = x.shape
-    return torch.zeros(1, length, heads, size, dtype=_lse_dtype(x), device=x.device).transpose(1, 2)
+    return torch.empty(1, length, heads, size, dtype=_lse_dtype(x), device=x.device).transpose(1, 2)
