@@ -184,11 +184,11 @@ class TestSharing:
 class TestReward:
     def test_each_kind_has_its_own(self, small: str) -> None:
         _, rl, upt = load_recipe(small).stages
-        assert (rl.reward.name, upt.reward.name) == ("ground_truth", "majority_vote")
+        assert (rl.reward.name, upt.reward.name) == ("ground_truth", "start_vote")
 
     def test_other_settings_of_a_shared_reward_leave_the_names_alone(self, small: str) -> None:
         _, rl, upt = load_recipe(small, ["reward.ties=first"]).stages
-        assert (rl.reward.name, upt.reward.name) == ("ground_truth", "majority_vote")
+        assert (rl.reward.name, upt.reward.name) == ("ground_truth", "start_vote")
         assert (rl.reward.ties, upt.reward.ties) == ("first", "first")
 
     def test_a_shared_name_must_fit_every_stage(self, small: str) -> None:

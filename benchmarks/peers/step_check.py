@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from transformers import AutoModelForImageTextToText
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
+from mmupt.models.start import StartModel
 from mmupt.runtime.phases import PhaseClock
 from mmupt.train.optimizer import build_optimizer
-from mmupt.train.reference import Reference
 from mmupt.train.update import ScoredGroup, update_policy
 
 NOISE = 0.02  # of the reference's weights, relative to the spread of each tensor
@@ -80,7 +80,7 @@ def ours(task: Task) -> tuple[ScoredGroup, dict[str, Tensor], float]:
     unclipped = stage.optimizer.model_copy(update={"max_grad_norm": 1e9})
     stage = stage.model_copy(update={"optimizer": unclipped})
     scored = score(stage, sample(task, stage, loaded, 0)[:1])
-    reference = Reference(loaded, add_noise(load(task).model)) if task.beta else None
+    reference = StartModel(loaded, lambda: add_noise(load(task).model)) if task.beta else None
     optimizer = build_optimizer(loaded.model, stage.optimizer)
     gradients: dict[str, Tensor] = {}
 

@@ -38,11 +38,11 @@ from mmupt.engines.settings import RolloutSettings
 from mmupt.models.encoding import PromptEncoder
 from mmupt.models.loading import LoadedModel, load_model
 from mmupt.models.settings import ModelSettings
+from mmupt.models.start import StartModel
 from mmupt.rollout.prepare import Prepared
 from mmupt.rollout.single_turn import sample_groups
 from mmupt.runtime.phases import PhaseClock
 from mmupt.train.optimizer import build_optimizer
-from mmupt.train.reference import Reference
 from mmupt.train.settings import GrpoStage, OptimizerSettings
 from mmupt.train.update import ScoredGroup, update_policy
 from mmupt.types import ImageSource, Prompt, RolloutGroup
@@ -98,7 +98,8 @@ def steps(task: Task) -> list[dict[str, float]]:
     stage, loaded, clock = stage_of(task), load(task), PhaseClock()
     reference = None
     if task.beta:
-        reference = Reference(loaded, load(task).model.requires_grad_(False).eval())
+        frozen = load(task).model  # before the clock runs
+        reference = StartModel(loaded, lambda: frozen)
     optimizer = build_optimizer(loaded.model, stage.optimizer)
     records = []
     for step in range(task.steps):

@@ -7,7 +7,10 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+
+from torch import nn
 
 from mmupt.engines.hf import HFEngine
 from mmupt.errors import MmuptError, RunFolderError
@@ -16,13 +19,18 @@ from mmupt.evals.results import results_table
 from mmupt.evals.runner import Evaluation, Places, evaluate
 from mmupt.evals.sets import EvaluationSet
 from mmupt.evals.settings import EvaluationSettings
+from mmupt.guard.guard import Guard
+from mmupt.guard.watch import Watch, hold_out
 from mmupt.models.encoding import PromptEncoder
 from mmupt.models.loading import LoadedModel, load_model, model_fingerprint
 from mmupt.models.lora import attach_adapter, merge_adapter
+from mmupt.models.start import StartModel
 from mmupt.preflight import WORLD_MODEL, Preflight, preflight
 from mmupt.recipe import Recipe, dump_recipe
-from mmupt.report.report import findings, write_report
-from mmupt.rewards import build_reward
+from mmupt.report.guard import in_brief
+from mmupt.report.report import lines_to_tell, write_report
+from mmupt.rewards.registry import build_reward
+from mmupt.rewards.tools import Tools
 from mmupt.runtime.checkpoints import latest_checkpoint, load_state
 from mmupt.runtime.files import write_json
 from mmupt.runtime.metrics import MetricsLog
@@ -32,7 +40,7 @@ from mmupt.runtime.run_folder import RunFolder
 from mmupt.runtime.seeds import derive_seed
 from mmupt.train.context import StageContext
 from mmupt.train.grpo import train_grpo
-from mmupt.train.reference import Reference
+from mmupt.train.guarding import Guarding
 from mmupt.train.settings import EvalStage, GrpoStage, SftStage
 from mmupt.train.sft import train_sft
 from mmupt.types import Prompt
@@ -140,25 +148,45 @@ class Pipeline:
     def _train_kind(self, stage: SftStage | GrpoStage, model: LoadedModel, context: StageContext) -> int:
         if isinstance(stage, SftStage):
             return train_sft(stage, model, self.ready.labeled[stage.name].rows, context)
-        engine = HFEngine(model, stage.rollout.prompts_at_once, context.clock)
+        start = StartModel(model, partial(self._read_again, self.model_path))
+        tools = self._tools(stage, model, start, context)
+        guard: Guard | None = None
         if stage.kind == "upt":
             prompts: Sequence[Prompt] = self.ready.blind[stage.name].rows
-            reward = build_reward(stage.reward, stage.answers, seed=context.seed, labels=None)
+            labels = None
+            if stage.guard.enabled and self.rehearsal is None:
+                watched, prompts = hold_out(
+                    prompts, stage.guard.watch, at_least=stage.prompts_per_step, seed=context.seed
+                )
+                watch = Watch(watched, tools, stage.guard, stage.answers, stage.reward, context.seed)
+                guard = Guard(stage.guard, watch)
         else:
             rows = self.ready.labeled[stage.name].rows
             prompts = [row.prompt for row in rows]
             labels = {row.prompt.id: row for row in rows}
-            reward = build_reward(stage.reward, stage.answers, seed=context.seed, labels=labels)
-        return train_grpo(stage, model, prompts, reward, engine, self._reference(stage, model), context)
+        reward = build_reward(stage.reward, stage.answers, tools=tools, seed=context.seed, labels=labels)
+        guarding = Guarding(guard, start, reward, context)
+        reference = start if stage.algo.kl_coef > 0 else None
+        return train_grpo(stage, model, prompts, reward, tools.engine, reference, guarding, context)
 
-    def _reference(self, stage: GrpoStage, model: LoadedModel) -> Reference | None:
-        """The model as the stage found it, read from the disk again (after a resume the one in memory has moved on)."""
-        if stage.algo.kl_coef == 0:
-            return None
-        if self.recipe.model.lora is not None:
-            return Reference(model, None)
-        frozen = load_model(self.model_path, self.recipe.model, self.ready.device).model
-        return Reference(model, frozen.requires_grad_(False).eval())
+    def _tools(self, stage: GrpoStage, model: LoadedModel, start: StartModel, context: StageContext) -> Tools:
+        def engine_of(loaded: LoadedModel) -> HFEngine:
+            return HFEngine(loaded, stage.rollout.prompts_at_once, context.clock)
+
+        return Tools(
+            loaded=model,
+            encoder=PromptEncoder(model.family, stage.prompt),
+            engine=engine_of(model),
+            engine_of=engine_of,
+            start=start,
+            rollout=stage.rollout,
+            micro_batch_tokens=stage.micro_batch_tokens,
+            logprob_chunk=stage.logprob_chunk,
+            clock=context.clock,
+        )
+
+    def _read_again(self, path: str) -> nn.Module:
+        return load_model(path, self.recipe.model, self.ready.device).model
 
     def _measure(self, stage: str, settings: EvaluationSettings) -> None:
         """The model as it is now, on every set; what was measured before the run was interrupted is taken over."""
@@ -226,7 +254,9 @@ class Pipeline:
     def _write_summary(self) -> None:
         seconds = self._earlier_seconds + time.perf_counter() - self._began
         summary = {"name": self.recipe.name, "seed": self.recipe.seed, "seconds": round(seconds, 1)}
-        write_json(self.folder.summary, {**summary, "stages": self.results, "skipped": self.ready.skipped})
+        guard = in_brief(self.folder, [stage.name for stage in self.recipe.stages])
+        found = {"stages": self.results, "skipped": self.ready.skipped, "guard": guard}
+        write_json(self.folder.summary, {**summary, **found})
 
     def _close(self) -> None:
         """Summary, report, and in the terminal the same results and warnings as in the report."""
@@ -236,9 +266,8 @@ class Pipeline:
         self._show_results()
         try:
             report = write_report(self.folder.root)
-            for note in findings(self.folder.root):
-                if note.level in ("bad", "watch"):
-                    self.progress.note(f"{note.title}: {note.text}")
+            for line in lines_to_tell(self.folder.root):
+                self.progress.note(line)
             self.progress.note(f"report: {report}")
         except Exception as error:  # a fault of the page must hide neither the results nor what stopped the run
             self.progress.note(f"the report could not be written ({type(error).__name__}: {error}); please report this")

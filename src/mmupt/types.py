@@ -94,6 +94,8 @@ class EncodedPrompt:
 
 
 StopReason = Literal["end", "length"]
+Role = Literal["answer", "view", "verification"]
+"""What a group's rollouts do: answer the question; answer it on another view of its picture; check an answer to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,8 @@ class RolloutGroup:
     """The G rollouts of one prompt, which travel together from sampling to the gradient.
 
     `visit` counts how often the prompt has come up in this stage (0 the first time); `policy_version` counts the
-    optimiser steps the sampling policy had seen.
+    optimiser steps the sampling policy had seen. A group whose `role` is not "answer" was sampled by a reward beside
+    the group of the same visit that is; where its prompt is another one, `about` is the id of that group's prompt.
     """
 
     prompt: Prompt
@@ -120,11 +123,18 @@ class RolloutGroup:
     rollouts: tuple[Rollout, ...]
     visit: int = 0
     policy_version: int = 0
+    role: Role = "answer"
+    about: str | None = None
 
     @property
     def size(self) -> int:
         """G."""
         return len(self.rollouts)
+
+    @property
+    def belongs_to(self) -> str:
+        """The id of the prompt that all this is about: with the visit, it joins a group and its companions."""
+        return self.prompt.id if self.about is None else self.about
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,11 +179,17 @@ class Vote:
 
 @dataclass(frozen=True, slots=True)
 class GroupScore:
-    """What a group earned: `rewards` has one finite number a rollout; `components` names parts of it for metrics."""
+    """What a group earned: `rewards` has one finite number a rollout; `components` names parts of it for metrics.
+
+    `advantages` stand here where the reward has normalised its parts itself. `set_aside` says, in a word or two, why
+    nothing should be learned from this group at all.
+    """
 
     rewards: tuple[float, ...]
     vote: Vote
     components: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    advantages: tuple[float, ...] | None = None
+    set_aside: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

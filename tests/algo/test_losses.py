@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mmupt.algo.losses import Totals, grpo_loss, kl_terms, token_weights
+from mmupt.algo.losses import Totals, grpo_loss, highest_covariance, kl_terms, token_weights
 from mmupt.algo.settings import AlgoSettings
 
 LENGTHS = [3, 1, 5, 2]
@@ -128,3 +128,50 @@ def test_weights_do_not_depend_on_the_cut_into_micro_batches(aggregation: str) -
     first = token_weights(aggregation, rollout_T[:4], 2, totals)
     second = token_weights(aggregation, rollout_T[4:] - 2, 2, totals)
     assert torch.equal(torch.cat([first, second]), whole)
+
+
+def slow_choice(logprobs: list[float], advantages: list[float], fraction: float) -> list[int]:
+    """The places of the tokens with the highest covariance, as KL-Cov's paper writes it."""
+    mean_l, mean_a = sum(logprobs) / len(logprobs), sum(advantages) / len(advantages)
+    covariance = [(p - mean_l) * (a - mean_a) for p, a in zip(logprobs, advantages, strict=True)]
+    order = sorted(range(len(covariance)), key=lambda i: (-covariance[i], i))
+    return sorted(order[: max(1, int(fraction * len(covariance)))])
+
+
+@pytest.mark.parametrize("fraction", [1e-6, 0.02, 0.3, 1.0])
+def test_highest_covariance_equals_the_slow_choice(fraction: float) -> None:
+    rng = torch.Generator().manual_seed(1)
+    logprobs, advantages = -torch.rand(317, generator=rng) * 5, torch.randn(317, generator=rng)
+    chosen = highest_covariance(logprobs, advantages, fraction).nonzero()[:, 0].tolist()
+    assert chosen == slow_choice(logprobs.double().tolist(), advantages.double().tolist(), fraction)
+
+
+def test_of_equal_covariances_the_earlier_tokens_are_chosen() -> None:
+    """Deviations (1, -1) in both: all four tokens have covariance 1."""
+    logprobs, advantages = torch.tensor([-1.0, -3.0, -1.0, -3.0]), torch.tensor([1.0, -1.0, 1.0, -1.0])
+    assert highest_covariance(logprobs, advantages, 0.5).tolist() == [True, True, False, False]
+    assert highest_covariance(torch.empty(0), torch.empty(0), 0.5).tolist() == []
+
+
+def test_a_kl_term_on_some_tokens_is_that_of_these_tokens_alone() -> None:
+    rng = torch.Generator().manual_seed(2)
+    new, old, reference = (torch.randn(11, generator=rng, dtype=torch.float64) - 2 for _ in range(3))
+    advantages, weights = torch.randn(11, generator=rng, dtype=torch.float64), torch.full((11,), 1 / 11)
+    where = torch.arange(11) % 3 == 0
+    settings = AlgoSettings(kl_coef=0.1)
+    terms = grpo_loss(new, old, advantages, weights, settings, reference_T=reference, kl_where_T=where)
+    expected = sum(
+        token_loss(n, o, a, r if w else n, 0.0, settings)  # a token is at no distance from itself
+        for n, o, a, r, w in zip(*(x.tolist() for x in (new, old, advantages, reference, where)), strict=True)
+    )
+    assert float(terms.loss) == pytest.approx(expected / 11, rel=1e-6)
+    everywhere = grpo_loss(new, old, advantages, weights, settings, reference_T=reference)
+    assert float(terms.kl_sum) == float(everywhere.kl_sum), "the metric is the distance of all tokens"
+
+
+def test_kl_tokens_need_a_kl_term() -> None:
+    with pytest.raises(ValueError, match=r"kl_tokens \"covariance\".*kl_coef is 0; set kl_coef > 0"):
+        AlgoSettings(kl_tokens="covariance", kl_coef=0.0)
+    with pytest.raises(ValueError, match="kl_fraction"):
+        AlgoSettings(kl_tokens="covariance", kl_fraction=0.0)
+    assert AlgoSettings(kl_tokens="covariance").kl_fraction == 0.02

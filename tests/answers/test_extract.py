@@ -68,3 +68,41 @@ def test_the_strict_modes_never_fall_back() -> None:
 def test_an_unknown_mode_is_refused() -> None:
     with pytest.raises(ValueError, match="tag:NAME"):
         extract("x", "box")
+
+
+PLACES = [
+    ("boxed", r"so \boxed{42}.", r"\boxed{42}"),
+    ("boxed", r"\boxed{1} no, \boxed{\frac{1}{2}} it is", r"\boxed{\frac{1}{2}}"),
+    ("boxed", r"\boxed{x = \boxed{5}}", r"\boxed{5}"),
+    ("boxed", "😀 \\fbox {\u200b7} é", "\\fbox {\u200b7}"),
+    ("boxed", r"\boxed{5} and then cut off at \boxed{6", r"\boxed{5}"),
+    ("tag:answer", "<answer>A</answer> or <ANSWER> B </ANSWER>!", "<ANSWER> B </ANSWER>"),
+    ("tag:answer", "<answer>a <answer>b</answer>", "<answer>b</answer>"),
+    ("lenient", r"\boxed{5}, that is \boxed{5}", r"\boxed{5}"),
+    ("lenient", r"so \boxed{3} and \boxed{4}.", r"\boxed{3} and \boxed{4}"),
+    ("lenient", r"**So** \boxed{7} and \boxed{}", r"\boxed{7}"),
+    ("lenient", r"\boxed{3 + 4 = 7}", r"\boxed{3 + 4 = 7}"),
+    ("lenient", "<think>5?</think><answer>15</answer>", "<answer>15</answer>"),
+    ("lenient", "The answer is 12 cm.", "12 cm"),
+]
+
+
+@pytest.mark.parametrize(("mode", "response", "place"), PLACES)
+def test_where_the_answer_stands(mode: str, response: str, place: str) -> None:
+    start = response.rfind(place)
+    assert extract(response, mode).span == (start, start + len(place))
+
+
+@pytest.mark.parametrize(
+    ("mode", "response"),
+    [
+        ("boxed", "no box"),
+        ("boxed", r"\boxed{5} put into \boxed{}"),
+        ("boxed", r"\boxed{" + "1" * 1001 + "}"),
+        ("tag:answer", "<answer></answer>"),
+        ("lenient", "12 > 11, so the answer is 12."),
+        ("lenient", "nothing at all to be read here, I fear"),
+    ],
+)
+def test_no_answer_or_no_known_place_has_no_span(mode: str, response: str) -> None:
+    assert extract(response, mode).span is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmupt.answers.equivalence import same
-from mmupt.answers.vote import vote
+from mmupt.answers.vote import semantic_entropy, vote
 from mmupt.types import Cluster
 
 
@@ -131,3 +132,15 @@ def test_an_option_is_shown_by_its_letter() -> None:
     """Whatever most rollouts wrote, so that the same option looks the same in every group."""
     outcome = vote(["45 km", "45 km", "(B)", "36", "none of these"], choices=["36 km", "45 km"])
     assert [(c.answer, c.members) for c in outcome.clusters] == [("B", (0, 1, 2)), ("A", (3,)), ("none of these", (4,))]
+
+
+def test_semantic_entropy_by_hand() -> None:
+    h = -(3 / 4 * math.log(3 / 4) + 1 / 4 * math.log(1 / 4))
+    assert semantic_entropy(vote(["3", "3.0", None, "4", "3"])) == pytest.approx(h)  # of those who could be read
+    assert semantic_entropy(vote(["1", "2", "3"])) == pytest.approx(math.log(3))
+
+
+def test_entropy_of_nothing_is_zero_and_not_negative_zero() -> None:
+    for answers in ([None, None], ["1", "1"]):
+        assert math.copysign(1, semantic_entropy(vote(answers))) == 1
+        assert semantic_entropy(vote(answers)) == 0

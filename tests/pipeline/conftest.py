@@ -85,6 +85,8 @@ updates_per_step = 1
 checkpoint_every = 2
 [stages.data]
 path = "world:unlabeled"
+[stages.reward]
+name = "majority_vote"   # so small a start has few majorities of its own to be taught by
 [stages.optimizer]
 lr = 1e-3
 

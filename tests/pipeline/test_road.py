@@ -55,6 +55,8 @@ def test_the_whole_road(micro: Micro) -> None:
     assert {"greedy", "mean@2", "maj@2", "pass@2"} <= after.keys()
     assert after["mean@2"] <= after["pass@2"]
     assert summary["seconds"] > 0
+    assert summary["guard"].keys() == {"upt"}, "no other stage has one"
+    assert summary["guard"]["upt"].items() >= {"best_step": 0, "stopped_at": None, "rolled_back_to": None}.items()
     groups = read_groups(layout.groups("upt", 6))
     assert len(groups) == 4 and all(len(g["responses"]) == 4 for g in groups)  # type: ignore[arg-type]
     assert layout.report.read_text().startswith("<!doctype html>".upper()) or "<html" in layout.report.read_text()

@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from mmupt.report.curves import charts, running_mean
+from mmupt.report.curves import Mark, charts, measured_charts, running_mean
 from mmupt.report.reading import Stage
 
 
@@ -41,6 +41,34 @@ def test_only_finite_numbers_are_drawn() -> None:
 def test_a_constant_has_a_scale() -> None:
     for value in (0.0, 1e-9, -5.0, 1e12):
         assert ET.fromstring(charts(stage(kl=[value] * 3))[0].svg) is not None
+
+
+def test_where_the_guard_spoke_stands_in_every_curve() -> None:
+    plain, marked = (charts(stage(loss=[1.0, 2.0, 3.0]), marks)[0].svg for marks in ([], [Mark(2, False)]))
+    assert (plain.count("var(--watch)"), marked.count("var(--watch)")) == (0, 1)
+    (grave,) = charts(stage(loss=[1.0, 2.0, 3.0]), [Mark(1, True), Mark(2, False), Mark(3, True)])
+    assert (grave.svg.count("var(--bad)"), grave.svg.count("var(--watch)")) == (2, 1)
+    assert ET.fromstring(grave.svg) is not None
+
+
+def test_what_hardly_ever_moves_is_drawn_only_if_it_does() -> None:
+    flat, moved = stage(lr_scale=[1.0] * 3, loss=[1.0] * 3), stage(lr_scale=[1.0, 0.5], loss=[1.0] * 2)
+    assert [chart.title for chart in charts(flat)] == ["loss"]
+    assert [chart.title for chart in charts(moved)] == ["loss", "part of the learning rate"]
+
+
+def test_measurements_start_at_the_start() -> None:
+    start = {"score": 0.5, "effective_rank": 40.0, "new_thing": 2.0, "only_once": 1.0, "bad": "nan"}
+    measured: list[dict[str, object]] = [
+        {"step": 10, "score": 0.75, "effective_rank": 30, "new_thing": 3, "bad": 1, "unknown_at_the_start": 1},
+        {"step": 20, "score": None, "effective_rank": 20, "bad": 1, "unknown_at_the_start": 1},
+    ]
+    found = measured_charts(start, measured, best_step=10)
+    assert [(chart.title, chart.last) for chart in found] == [
+        ("label-free score", "50.0 → 75.0 %"), ("effective rank", "40 → 20"), ("new thing", "2 → 3")
+    ]  # fmt: skip
+    assert all("stroke-dasharray" in chart.svg for chart in found)  # the start, as a line
+    assert measured_charts({}, measured, 0) == measured_charts(start, [], 0) == []
 
 
 def test_the_running_mean() -> None:

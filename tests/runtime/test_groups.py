@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -35,6 +36,7 @@ def test_round_trip(tmp_path: Path) -> None:
     assert first == {
         "prompt_id": "p1",
         "visit": 2,
+        "role": "answer",
         "policy_version": 7,
         "question": "<image><image>How many?",
         "choices": None,
@@ -53,6 +55,17 @@ def test_round_trip(tmp_path: Path) -> None:
     assert (second["choices"], second["images"], second["majority"], second["tie"]) == (["A", "B"], [], None, True)
     assert read_groups(path, ["tie", "share"]) == [{"share": 2 / 3, "tie": False}, {"share": 1 / 3, "tie": True}]
     assert [p.name for p in path.parent.iterdir()] == ["000001.parquet"]
+
+
+def test_what_was_written_before_there_were_roles_is_read_as_answers(tmp_path: Path) -> None:
+    write_groups(tmp_path / "new.parquet", [OPEN], [SCORE], [(0, 0, 0)])
+    old = pq.read_table(tmp_path / "new.parquet").drop_columns(["role"])
+    pq.write_table(old, tmp_path / "old.parquet")
+    assert read_groups(tmp_path / "old.parquet") == read_groups(tmp_path / "new.parquet")
+    assert read_groups(tmp_path / "old.parquet", ["role", "tie"]) == [{"tie": False, "role": "answer"}]
+    assert read_groups(tmp_path / "old.parquet", ["tie"]) == [{"tie": False}]
+    with pytest.raises(RunFolderError, match="no column rule"):
+        read_groups(tmp_path / "old.parquet", ["rule", "role"])
 
 
 def test_a_step_without_groups_is_a_file_without_rows(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mmupt.answers.vote import vote
-from mmupt.train.group_stats import group_stats, semantic_entropy
+from mmupt.train.group_stats import group_stats
 from mmupt.types import EncodedPrompt, GroupScore, Prompt, Rollout, RolloutGroup
 
 ENCODED = EncodedPrompt(torch.tensor([1]), torch.zeros(3, 1, dtype=torch.long), 1, {})
@@ -43,9 +43,3 @@ def test_by_hand() -> None:
             "zero_signal_groups": 2 / 3,
         }
     )
-
-
-def test_entropy_of_nothing_is_zero_and_not_negative_zero() -> None:
-    for answers in ([None, None], ["1", "1"]):
-        assert math.copysign(1, semantic_entropy(vote(answers))) == 1
-        assert semantic_entropy(vote(answers)) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -14,49 +15,12 @@ from mmupt.errors import TrainingError
 from mmupt.models.loading import LoadedModel
 from mmupt.models.lora import attach_adapter, merge_adapter
 from mmupt.models.settings import LoraSettings
+from mmupt.models.start import StartModel
 from mmupt.runtime.phases import PhaseClock
 from mmupt.train.optimizer import build_optimizer
-from mmupt.train.reference import Reference
-from mmupt.train.settings import GrpoStage
 from mmupt.train.update import ScoredGroup, UpdateStats, accumulate_gradients, update_policy
-from mmupt.types import Prompt, Rollout, RolloutGroup
 
 Items = Callable[[int], list[PackItem]]
-
-
-def stage_with(**changes: Any) -> GrpoStage:
-    values: dict[str, Any] = {
-        "kind": "upt",
-        "name": "upt",
-        "data": {"path": "x"},
-        "steps": 1,
-        "updates_per_step": 1,
-        "prompts_per_step": 3,
-        "rollout": {"temperature": 0.7, "max_new_tokens": 16},
-        "algo": {"kl_coef": 0.0},
-    }
-    return GrpoStage(**{**values, **changes})
-
-
-def scored_groups(items: list[PackItem], seed: int = 0) -> list[ScoredGroup]:
-    rng = torch.Generator().manual_seed(seed)
-    scored = []
-    for i, item in enumerate(items):
-        rollouts = tuple(
-            Rollout(tuple(c), tuple((-torch.rand(len(c), generator=rng) * 5).tolist()), "", "end")
-            for c in item.completions
-        )
-        group = RolloutGroup(Prompt(f"p{i}", "?"), item.encoded, rollouts)
-        scored.append(ScoredGroup(group, torch.randn(len(rollouts), generator=rng)))
-    return scored
-
-
-def gradient(
-    tiny: LoadedModel, stage: GrpoStage, scored: list[ScoredGroup], reference: Reference | None = None
-) -> Tensor:
-    tiny.model.zero_grad()
-    accumulate_gradients(stage, tiny, scored, [None] * len(scored), reference, UpdateStats(), PhaseClock())
-    return torch.cat([p.grad.flatten() for p in tiny.model.parameters() if p.grad is not None])
 
 
 def relative(a: Tensor, b: Tensor) -> float:
@@ -66,11 +30,18 @@ def relative(a: Tensor, b: Tensor) -> float:
 @pytest.mark.parametrize("aggregation", ["token_mean", "sequence_mean", "constant"])
 @pytest.mark.parametrize("kl_coef", [0.0, 0.1])
 def test_gradient_ignores_order_cut_and_rows(
-    tiny: LoadedModel, random_items: Items, aggregation: str, kl_coef: float
+    tiny: LoadedModel,
+    random_items: Items,
+    aggregation: str,
+    kl_coef: float,
+    stage_with: Any,
+    scored_groups: Any,
+    gradient: Any,
+    perturbed: Any,
 ) -> None:
     algo = {"aggregation": aggregation, "kl_coef": kl_coef}
     scored = scored_groups(random_items(0) + random_items(1))
-    reference = Reference(tiny, _perturbed(tiny)) if kl_coef else None
+    reference = StartModel(tiny, perturbed) if kl_coef else None
     whole = gradient(tiny, stage_with(algo=algo), scored, reference)
     for changes in ({"micro_batch_tokens": 16}, {"micro_batch_tokens": 150}, {"logprob_chunk": 3}):
         assert relative(gradient(tiny, stage_with(algo=algo, **changes), scored, reference), whole) < 1e-5
@@ -78,7 +49,9 @@ def test_gradient_ignores_order_cut_and_rows(
     assert relative(gradient(tiny, stage_with(algo=algo), shuffled, reference), whole) < 1e-5
 
 
-def test_gradient_equals_a_naive_policy_gradient(tiny: LoadedModel, plain: Any, random_items: Items) -> None:
+def test_gradient_equals_a_naive_policy_gradient(
+    tiny: LoadedModel, plain: Any, random_items: Items, stage_with: Any, scored_groups: Any, gradient: Any
+) -> None:
     """On-policy and unclipped, the gradient is that of -sum A log pi / tokens, each rollout forwarded alone."""
     scored = scored_groups(random_items(2))
     ours = gradient(tiny, stage_with(), scored)
@@ -91,7 +64,9 @@ def test_gradient_equals_a_naive_policy_gradient(tiny: LoadedModel, plain: Any, 
     assert relative(ours, naive) < 1e-5
 
 
-def test_silent_groups_are_skipped_exactly(tiny: LoadedModel, random_items: Items) -> None:
+def test_silent_groups_are_skipped_exactly(
+    tiny: LoadedModel, random_items: Items, stage_with: Any, scored_groups: Any, gradient: Any
+) -> None:
     """A group without advantages adds nothing to the gradient, but its tokens count in the mean."""
     scored = scored_groups(random_items(3))
     silent = ScoredGroup(scored[1].group, torch.zeros(scored[1].group.size))
@@ -101,19 +76,20 @@ def test_silent_groups_are_skipped_exactly(tiny: LoadedModel, random_items: Item
     skipped = torch.cat([p.grad.flatten() for p in tiny.model.parameters() if p.grad is not None])
     assert stats.tokens == scored[0].tokens + scored[2].tokens, "the silent group was not forwarded"
 
-    frozen = Reference(tiny, _copy(tiny))  # KL to the policy itself: no gradient, but every group is forwarded
+    # KL to the policy itself: no gradient, but every group is forwarded.
+    frozen = StartModel(tiny, lambda: copy.deepcopy(tiny.model))
     with_kl = stage_with(algo={"kl_coef": 1e-12, "kl_estimator": "k2"})
     forwarded = gradient(tiny, with_kl, [scored[0], silent, scored[2]], frozen)
     assert relative(skipped, forwarded) < 1e-5
 
 
 def test_under_kl_silent_groups_are_left_out_only_where_the_switch_says_so(
-    tiny: LoadedModel, random_items: Items
+    tiny: LoadedModel, random_items: Items, stage_with: Any, scored_groups: Any, gradient: Any, perturbed: Any
 ) -> None:
     scored = scored_groups(random_items(3))
     silent = ScoredGroup(scored[1].group, torch.zeros(scored[1].group.size))
     groups = [scored[0], silent, scored[2]]
-    reference = Reference(tiny, _perturbed(tiny))
+    reference = StartModel(tiny, perturbed)
     exact = gradient(tiny, stage_with(algo={"kl_coef": 0.5}), groups, reference)
     skipping = stage_with(algo={"kl_coef": 0.5, "skip_silent": True})
     skipped = gradient(tiny, skipping, groups, reference)
@@ -125,7 +101,7 @@ def test_under_kl_silent_groups_are_left_out_only_where_the_switch_says_so(
 
 
 def test_old_log_probs_are_computed_only_for_groups_that_a_later_update_forwards(
-    tiny: LoadedModel, random_items: Items
+    tiny: LoadedModel, random_items: Items, stage_with: Any, scored_groups: Any
 ) -> None:
     scored = scored_groups(random_items(8) + random_items(9))
     scored[4].advantages_G.zero_()
@@ -139,7 +115,9 @@ def test_old_log_probs_are_computed_only_for_groups_that_a_later_update_forwards
         assert phases["forward"].tokens == sum(s.tokens for s in scored) - scored[4].tokens
 
 
-def test_an_update_without_any_signal_is_adamw_with_a_zero_gradient(tiny: LoadedModel, random_items: Items) -> None:
+def test_an_update_without_any_signal_is_adamw_with_a_zero_gradient(
+    tiny: LoadedModel, random_items: Items, stage_with: Any, scored_groups: Any
+) -> None:
     scored = scored_groups(random_items(4))
     silent = [ScoredGroup(s.group, torch.zeros(s.group.size)) for s in scored]
     stage = stage_with(optimizer={"lr": 1e-3, "weight_decay": 0.5})
@@ -150,7 +128,9 @@ def test_an_update_without_any_signal_is_adamw_with_a_zero_gradient(tiny: Loaded
         torch.testing.assert_close(new.detach(), old * (1 - 1e-3 * 0.5))
 
 
-def test_several_updates_use_the_log_probs_from_before_the_first(tiny: LoadedModel, random_items: Items) -> None:
+def test_several_updates_use_the_log_probs_from_before_the_first(
+    tiny: LoadedModel, random_items: Items, stage_with: Any, scored_groups: Any
+) -> None:
     """With a large step the second update sees ratios away from one, so tokens clip; with one update none ever does."""
     scored = scored_groups(random_items(5) + random_items(6))
     for updates, clips in ((1, False), (3, True)):
@@ -162,7 +142,9 @@ def test_several_updates_use_the_log_probs_from_before_the_first(tiny: LoadedMod
         assert (stats.means()["clipped"] > 0) is clips
 
 
-def test_a_loss_that_is_not_finite_stops_before_any_weight_moves(tiny: LoadedModel, random_items: Items) -> None:
+def test_a_loss_that_is_not_finite_stops_before_any_weight_moves(
+    tiny: LoadedModel, random_items: Items, stage_with: Any, scored_groups: Any
+) -> None:
     scored = scored_groups(random_items(7))
     scored[1].advantages_G[0] = float("nan")
     stage = stage_with()
@@ -172,32 +154,24 @@ def test_a_loss_that_is_not_finite_stops_before_any_weight_moves(tiny: LoadedMod
     assert all(torch.equal(old, new) for old, new in zip(before, tiny.model.parameters(), strict=True))
 
 
-def test_under_lora_the_reference_is_the_model_with_the_adapter_off(tiny: LoadedModel, random_items: Items) -> None:
+def test_under_lora_the_reference_is_the_model_with_the_adapter_off(
+    tiny: LoadedModel, random_items: Items, stage_with: Any, scored_groups: Any, gradient: Any
+) -> None:
     scored = scored_groups(random_items(8))
-    frozen = _copy(tiny)
+    second = copy.deepcopy(tiny.model)
     adapted = attach_adapter(tiny, LoraSettings(rank=4), seed=0)
     stage = stage_with(algo={"kl_coef": 0.5}, optimizer={"lr": 1e-2})
     update_policy(stage, adapted, build_optimizer(adapted.model, stage.optimizer), scored, None, [1e-2], PhaseClock())
     trained = {n for n, p in adapted.model.named_parameters() if p.requires_grad}
     assert trained and all("lora_" in n for n in trained)
 
-    switched_off = gradient(adapted, stage, scored, Reference(adapted, None))
-    second_copy = gradient(adapted, stage, scored, Reference(adapted, frozen))
+    switched_off = gradient(adapted, stage, scored, StartModel(adapted, _never_read))
+    second_copy = gradient(adapted, stage, scored, StartModel(tiny, lambda: second))
     assert relative(switched_off, second_copy) < 1e-5
 
     merged = merge_adapter(adapted)
     assert not any("lora_" in n for n, _ in merged.model.named_parameters())
 
 
-def _copy(tiny: LoadedModel) -> torch.nn.Module:
-    import copy
-
-    return copy.deepcopy(tiny.model).requires_grad_(False).eval()
-
-
-def _perturbed(tiny: LoadedModel) -> torch.nn.Module:
-    model = _copy(tiny)
-    rng = torch.Generator().manual_seed(0)
-    for parameter in model.parameters():
-        parameter.add_(0.02 * torch.randn(parameter.shape, generator=rng))
-    return model
+def _never_read() -> torch.nn.Module:
+    raise AssertionError("under LoRA there is no second copy to read")

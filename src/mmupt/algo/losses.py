@@ -66,6 +66,17 @@ def kl_terms(logprobs_T: Tensor, reference_T: Tensor, estimator: str) -> Tensor:
     return torch.exp(d_T) - d_T - 1.0
 
 
+def highest_covariance(logprobs_T: Tensor, advantages_T: Tensor, fraction: float) -> Tensor:
+    """bool[T]: the `fraction` of the tokens, rounded down but at least one, with the highest
+    (log pi - its mean) x (advantage - its mean), KL-Cov's choice (arXiv 2505.22617). Of equals, the earlier ones."""
+    logprobs_T, advantages_T = logprobs_T.double(), advantages_T.double()
+    covariance_T = (logprobs_T - logprobs_T.mean()) * (advantages_T - advantages_T.mean())
+    count = max(1, int(fraction * covariance_T.shape[0]))
+    chosen_T = torch.zeros_like(covariance_T, dtype=torch.bool)
+    chosen_T[covariance_T.argsort(descending=True, stable=True)[:count]] = True
+    return chosen_T
+
+
 def grpo_loss(
     logprobs_T: Tensor,
     old_T: Tensor,
@@ -75,12 +86,14 @@ def grpo_loss(
     *,
     reference_T: Tensor | None = None,
     sampling_T: Tensor | None = None,
+    kl_where_T: Tensor | None = None,
 ) -> LossTerms:
     """One micro-batch's share of the step's loss.
 
     `old_T` are the policy's log-probs when the rollouts were drawn, `sampling_T` those that the engine reported; their
     ratio, cut at `importance_cap`, corrects for an engine that computes a little differently (truncated importance
-    sampling, "Your efficient RL framework secretly brings you off-policy RL training", 2025).
+    sampling, "Your efficient RL framework secretly brings you off-policy RL training", 2025). `kl_where_T` bool[T] are
+    the tokens that have a KL term, None for all; `kl_sum` is of all tokens in any case.
     """
     ratio_T = torch.exp(logprobs_T - old_T)
     bounded_T = ratio_T.clamp(1.0 - settings.clip_low, 1.0 + settings.clip_high)
@@ -97,6 +110,8 @@ def grpo_loss(
     if reference_T is not None:
         kl_T = kl_terms(logprobs_T, reference_T, settings.kl_estimator)
         weighted_T = kl_T * ratio_T if settings.kl_importance else kl_T
+        if kl_where_T is not None:
+            weighted_T = weighted_T * kl_where_T
         loss_T = loss_T + settings.kl_coef * weighted_T
     clipped_T = torch.where(advantages_T > 0, ratio_T > 1.0 + settings.clip_high, ratio_T < 1.0 - settings.clip_low)
     return LossTerms(

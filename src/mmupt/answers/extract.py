@@ -42,19 +42,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mmupt.answers.reading.boxes import last_box
+from mmupt.answers.reading.boxes import Span, closed_boxes, joined_boxes, last_box, whole_box
 from mmupt.answers.reading.lenient import read_lenient
-from mmupt.answers.reading.tags import last_tagged
+from mmupt.answers.reading.tags import last_tag, last_tagged
 from mmupt.answers.text import MAX_LENGTH, printable, tidy
+
+_MOST_BOXES = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Extracted:
-    """`answer` as written, or None; `where` it was found or looked for; `reason` why there is none."""
+    r"""`answer` as written, or None; `where` it was found or looked for; `reason` why there is none.
+
+    `span` are the characters of the response that say the answer: the whole `\boxed{...}` or `<NAME>...</NAME>`; for
+    "lenient" the boxes or tags, or else the answer itself if its words stand in the response exactly once. None where
+    there is no answer, or it is not known where it stands.
+    """
 
     answer: str | None
     where: str
     reason: str | None = None
+    span: Span | None = None
 
 
 def extract(response: str, mode: str = "boxed", *, choices: Sequence[str] | None = None) -> Extracted:
@@ -64,7 +72,7 @@ def extract(response: str, mode: str = "boxed", *, choices: Sequence[str] | None
     Raises ValueError on another mode (settings allow none).
 
     >>> extract(r"3 + 4 = 7, so \\boxed{7}")
-    Extracted(answer='7', where='boxed', reason=None)
+    Extracted(answer='7', where='boxed', reason=None, span=(14, 23))
     >>> extract("I do not know.").reason
     'no closed box'
     >>> extract("So AC is 5 cm long.", "lenient", choices=["4 cm", "5 cm"]).answer
@@ -74,28 +82,51 @@ def extract(response: str, mode: str = "boxed", *, choices: Sequence[str] | None
         return _boxed(response)
     if mode == "lenient":
         answer, where, reason = read_lenient(response, tuple(choices) if choices else None)
-        return Extracted(None, where, reason) if answer is None else _read(answer, where)
+        if answer is None:
+            return Extracted(None, where, reason)
+        return _read(answer, where, _place(response, answer, where))
     if mode.startswith("tag:") and len(mode) > 4:
         return _tagged(response, mode[4:])
     raise ValueError(f'unknown extraction mode "{mode}": use "boxed", "lenient" or "tag:NAME"')
 
 
-def _read(answer: str, where: str) -> Extracted:
+def _read(answer: str, where: str, span: Span | None) -> Extracted:
     """The answer with unprintable characters removed, or the reason why it is none."""
     if len(answer) > MAX_LENGTH:
         return Extracted(None, where, f"longer than {MAX_LENGTH} characters")
     cleaned = printable(answer).strip()
     if not tidy(cleaned):
         return Extracted(None, where, "empty")
-    return Extracted(cleaned, where)
+    return Extracted(cleaned, where, span=span)
 
 
 def _boxed(response: str) -> Extracted:
-    span = last_box(response)
-    return Extracted(None, "boxed", "no closed box") if span is None else _read(response[slice(*span)], "boxed")
+    box = last_box(response)
+    if box is None:
+        return Extracted(None, "boxed", "no closed box")
+    return _read(response[slice(*box)], "boxed", whole_box(response, box))
 
 
 def _tagged(response: str, name: str) -> Extracted:
     where = f"tag:{name}"
     content = last_tagged(response, name)
-    return Extracted(None, where, f"no <{name}>...</{name}>") if content is None else _read(content, where)
+    if content is None:
+        return Extracted(None, where, f"no <{name}>...</{name}>")
+    return _read(content, where, last_tag(response, name))
+
+
+def _place(response: str, answer: str, where: str) -> Span | None:
+    """Where an answer stands that was read from a cleaned copy of the response: in the last boxes or tags that say it,
+    else in the one place that has its very words."""
+    boxes = closed_boxes(response)[-_MOST_BOXES:] if where == "boxed" else []
+    boxes = [box for box in boxes if tidy(response[box[0] : min(box[1], box[0] + MAX_LENGTH)])]
+    for last in range(len(boxes), 0, -1):
+        joined = joined_boxes(response, boxes[:last])
+        content = ", ".join(response[slice(*box)].strip() for box in joined)
+        if answer in (content, content.rpartition("=")[2].strip()):
+            return whole_box(response, joined[0])[0], whole_box(response, joined[-1])[1]
+    tag = last_tag(response, "answer")
+    if tag is not None and (last_tagged(response, "answer") or "").strip() == answer:
+        return tag
+    start = response.find(answer)
+    return (start, start + len(answer)) if start >= 0 and response.find(answer, start + 1) < 0 else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from collections.abc import Sequence
@@ -62,6 +63,15 @@ def vote(
         elif ties == "random":
             majority = random.Random(seed).choice(tied)
     return Vote(size=len(answers), answers=tuple(answers), clusters=clusters, majority=majority, tie=tie)
+
+
+def semantic_entropy(vote: Vote) -> float:
+    """H = -sum p log p over the clusters of the answers that could be read, in nats (MM-UPT's diagnostic; semantic
+    entropy after arXiv 2302.09664). 0.0 where all agree, and where nobody could be read."""
+    if not vote.num_answers:
+        return 0.0
+    shares = [len(cluster.members) / vote.num_answers for cluster in vote.clusters]
+    return -sum(p * math.log(p) for p in shares) + 0.0
 
 
 def _completed(keys: set[Key]) -> dict[Key, Key]:

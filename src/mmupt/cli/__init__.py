@@ -16,6 +16,7 @@ from mmupt.cli.answers import grade, vote
 from mmupt.cli.comparing import compare
 from mmupt.cli.evaluating import evaluate
 from mmupt.cli.lists import benchmarks, recipes, world
+from mmupt.cli.probing import probe
 from mmupt.cli.profiling import profile
 from mmupt.cli.running import demo, run
 from mmupt.cli.terminal import say
@@ -30,6 +31,7 @@ app = typer.Typer(
 _COMMANDS: dict[str, Callable[..., None]] = {
     "run": run,
     "demo": demo,
+    "probe": probe,
     "profile": profile,
     "eval": evaluate,
     "compare": compare,

@@ -18,9 +18,11 @@ def policy_logprobs(
     temperature: float = 1.0,
     chunk: int = 1024,
     entropy: bool = False,
+    certainty: bool = False,
     model: nn.Module | None = None,
 ) -> TokenLogprobs:
-    """Log-probs f32[T] of the completion tokens of `batch`, with gradient where it is enabled.
+    """Log-probs f32[T] of the completion tokens of `batch`, with gradient where it is enabled; entropy and
+    self-certainty where they are asked for.
 
     `model` stands in for `loaded.model` (the reference policy: another module of the same family).
     """
@@ -42,6 +44,7 @@ def policy_logprobs(
             temperature=temperature,
             chunk=chunk,
             entropy=entropy,
+            certainty=certainty,
         )
 
 

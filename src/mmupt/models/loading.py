@@ -147,6 +147,18 @@ def save_model(loaded: LoadedModel, folder: Path) -> None:
     loaded.family.save(str(folder))
 
 
+@torch.no_grad()
+def copy_weights(loaded: LoadedModel, folder: Path) -> None:
+    """Puts the weights of a folder that `save_model` wrote into the model in memory, which stays the same object."""
+    from transformers import AutoModelForImageTextToText
+
+    saved = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
+    for (name, mine), (its_name, its) in zip(loaded.model.named_parameters(), saved.named_parameters(), strict=True):
+        if name != its_name or mine.shape != its.shape:
+            raise ModelError(f"{folder}: its {its_name} does not fit the model's {name}; it is of another model")
+        mine.copy_(its)
+
+
 def _revision(path: str, settings: ModelSettings) -> str | None:
     """A revision belongs to the hub id of the recipe, not to the folders a run writes."""
     return settings.revision if path == settings.path else None

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from mmupt.report.comparison import paired_change, verdict
+from mmupt.report.guard import Story, step_name, what_it_did, what_it_watched
 from mmupt.report.reading import RunData, Stage, number
 
 Level = Literal["bad", "watch", "good", "info"]
@@ -53,6 +54,8 @@ def _of_training(stage: Stage) -> Iterator[Note]:
     yield from _not_finite(stage)
     if stage.kind not in ("rl", "upt"):
         return
+    story = Story.of(stage)
+    yield from _guarded(stage, story)
     yield from _unreadable(stage)
     truncated, flat = _mean(stage, "truncated"), _mean(stage, "zero_signal_groups")
     if truncated is not None and truncated >= MANY_TRUNCATED:
@@ -64,13 +67,43 @@ def _of_training(stage: Stage) -> Iterator[Note]:
         text = f"In {flat:.0%} of the groups all rewards were equal, and such a group teaches nothing. "
         text += "The questions are too easy or too hard for this model, or the temperature is too low."
         yield Note("watch", f"{stage.name}: most groups carry no signal", text)
+    told = {event.signal for event in story.events} if story is not None else set()
     if stage.kind == "upt":
-        yield from _agreement(stage)
+        yield from _agreement(stage, story)
     before, after = _ends(stage, "length")
-    if before and after and not 1 / LENGTH_FACTOR < after / before < LENGTH_FACTOR:
+    if not told & {"longer", "shorter"} and before and after and not 1 / LENGTH_FACTOR < after / before < LENGTH_FACTOR:
         text = f"The mean length went from {before:.0f} to {after:.0f} tokens. Read some responses below."
         change = "longer" if after > before else "shorter"
         yield Note("watch", f"{stage.name}: responses became much {change}", text)
+
+
+def _guarded(stage: Stage, story: Story | None) -> Iterator[Note]:
+    """What the guard saw and did, in its own words: it compares with the run's own start, and acts on it."""
+    name = stage.name
+    if story is None:
+        if stage.kind == "upt" and stage.settings.get("guard", {}).get("enabled") is False:
+            yield Note("info", f"{name}: no guard", "It was switched off ([stages.guard] enabled = false).")
+        return
+    event = story.decisive
+    if event is None:
+        text = f"It {what_it_did(story)}. {what_it_watched(story)}"
+        yield Note("good", f"{name}: nothing for the guard to do", text)
+        return
+    level: Level
+    if story.shut:
+        level, title = "bad", "the guard did not let training begin"
+    elif "stop" in event.done:
+        level, title = ("bad" if story.handed_on is None else "watch"), f"the guard stopped it in step {event.step}"
+    elif "rollback" in event.done:
+        level, title = "watch", "the guard went back to an earlier model"
+    elif event.done == ("warn",):
+        level, title = ("info" if story.only_told else "watch"), "the guard has warned"
+    else:
+        level, title = "watch", "the guard has intervened"
+    text = f"{event.text[:1].upper()}{event.text[1:]}."
+    if story.handed_on is not None:
+        text += f" The model handed on is that of {step_name(story.handed_on)}."
+    yield Note(level, f"{name}: {title}", text)
 
 
 def _not_finite(stage: Stage) -> Iterator[Note]:
@@ -103,8 +136,11 @@ def _unreadable(stage: Stage) -> Iterator[Note]:
         yield Note("watch", f"{stage.name}: many answers could not be read", text)
 
 
-def _agreement(stage: Stage) -> Iterator[Note]:
-    """Signs that the model agrees with itself whatever is asked; see arXiv 2505.21444 on how such rewards collapse."""
+def _agreement(stage: Stage, story: Story | None) -> Iterator[Note]:
+    """Signs that the model agrees with itself whatever is asked; see arXiv 2505.21444 on how such rewards collapse.
+    A guard that has spoken knows better, for it has measured what here is guessed."""
+    if story is not None and story.decisive is not None:
+        return
     (_, share), (_, entropy) = _ends(stage, "share"), _ends(stage, "semantic_entropy")
     if share is not None and entropy is not None and share >= UNANIMOUS and entropy < 0.1:
         text = (
@@ -113,7 +149,7 @@ def _agreement(stage: Stage) -> Iterator[Note]:
         text += "or not the answers are right, and there is little left to learn from it."
         yield Note("watch", f"{stage.name}: votes have become unanimous", text)
     tally = stage.tally
-    if tally is None or tally.first_top is None or tally.last_top is None:
+    if story is not None or tally is None or tally.first_top is None or tally.last_top is None:
         return
     if tally.last_top >= ONE_ANSWER and tally.last_top - tally.first_top >= ONE_ANSWER_RISE:
         text = f"One and the same answer won {tally.last_top:.0%} of the votes in the last step, {tally.first_top:.0%} "
@@ -155,7 +191,7 @@ def _change(run: RunData, before: dict[str, Any], after: dict[str, Any], stage: 
     else:
         text += ". That may be chance; more questions in [evaluation] would tell."
         yield Note("info", f"{name}: no clear change", text)
-    first, last = _ends(stage, "reward") if stage is not None and stage.kind == "upt" else (None, None)
+    first, last = _ends(stage, "reward") if stage is not None and _is_of_last_steps(stage) else (None, None)
     if first is not None and last is not None and last - first >= REWARD_RISE and new <= old:
         text = f"The reward rose from {first:.2f} to {last:.2f} while accuracy did not: "
         text += "without labels the reward measures agreement, not truth."
@@ -163,6 +199,12 @@ def _change(run: RunData, before: dict[str, Any], after: dict[str, Any], stage: 
     if verdict(run, before, after, f"pass@{after.get('k')}") < 0:
         text = "Fewer questions have at least one right answer among the samples: the model has become narrower."
         yield Note("watch", f"{name}: less variety", text)
+
+
+def _is_of_last_steps(stage: Stage) -> bool:
+    """Whether an upt stage handed on the model that its last steps made, and not one the guard went back to."""
+    story = Story.of(stage)
+    return stage.kind == "upt" and (story is None or story.handed_on is None)
 
 
 def _mean(stage: Stage, key: str) -> float | None:

@@ -5,19 +5,25 @@ from __future__ import annotations
 import io
 import math
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from mmupt.report.reading import Stage
+from mmupt.report.reading import Stage, number
+from mmupt.report.views import clean
 
 # Colours that stand for a CSS variable each, and are replaced by it in the finished SVG.
-_LINE, _INK, _GRID = "#010203", "#040506", "#070809"
-_VARIABLES = {_LINE: "var(--accent)", _INK: "var(--muted)", _GRID: "var(--rule)"}
-_SMOOTH_FROM = 40  # steps; below, the curve is shown as it is
+_LINE, _INK, _GRID, _WATCH, _BAD = "#010203", "#040506", "#070809", "#010305", "#020406"
+_VARIABLES = {
+    _LINE: "var(--accent)", _INK: "var(--muted)", _GRID: "var(--rule)", _WATCH: "var(--watch)", _BAD: "var(--bad)"
+}  # fmt: skip
+_SMOOTH_FROM = 40  # steps; below, the curve is shown as it is ...
+_FEW_LEVELS = 5  # ... as is one that moves in stairs
 
 _CHARTS = {
     "reward": "reward",
@@ -32,8 +38,29 @@ _CHARTS = {
     "grad_norm": "gradient norm",
     "zero_signal_groups": "groups without signal",
     "ties": "tied votes",
+    "flips": "changed majority answers",
+    "left_out": "groups not learned from",
+    "guard/top_answer": "largest share of one answer",
+    "guard/answers_moved": "distance from the first answers",
+    "guard/repetition": "repetition in responses",
+    "lr_scale": "part of the learning rate",
 }
-_SHARES = {"share", "unreadable", "truncated", "zero_signal_groups", "ties"}
+_SHARES = {"share", "unreadable", "truncated", "zero_signal_groups", "ties", "flips", "left_out"}
+_SHARES |= {"guard/top_answer", "guard/answers_moved", "guard/repetition"}
+_ONLY_IF_IT_MOVES = {"left_out", "lr_scale", "guard/repetition"}  # a flat line would say nothing
+
+_MEASURED = {
+    "score": "label-free score",
+    "anchor_agreement": "agreement on the anchors",
+    "anchor_majority": "anchors with the same majority",
+    "watch_share": "majority share",
+    "watch_top_answer": "largest share of one answer",
+    "watch_answers_moved": "distance from the first answers",
+    "watch_unreadable": "unreadable answers",
+    "effective_rank": "effective rank",
+}
+_MEASURED_SHARES = _MEASURED.keys() - {"effective_rank"}
+_MOST_MEASURED = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,26 +70,76 @@ class Chart:
     svg: Markup
 
 
-def charts(stage: Stage) -> list[Chart]:
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A step in which the guard spoke up: a vertical line, in the colour of danger where it is `grave`."""
+
+    step: float
+    grave: bool
+
+
+def charts(stage: Stage, marks: Sequence[Mark] = ()) -> list[Chart]:
     """One chart for each known metric the stage has at least two finite values of."""
     found = []
     for key, title in _CHARTS.items():
-        points = [(step, value) for step, value in stage.series(key) if math.isfinite(step) and math.isfinite(value)]
-        if len(points) >= 2:
-            found.append(Chart(title, _shown(points[-1][1], key in _SHARES), _draw(points, percent=key in _SHARES)))
+        points = _finite(stage.series(key))
+        if len(points) < 2 or (key in _ONLY_IF_IT_MOVES and len({value for _, value in points}) == 1):
+            continue
+        percent = key in _SHARES
+        found.append(Chart(title, _shown(points[-1][1], percent), _draw(points, percent=percent, marks=marks)))
     return found
 
 
-def _draw(points: list[tuple[float, float]], *, percent: bool) -> Markup:
+def measured_charts(
+    start: Mapping[str, Any], measurements: Sequence[Mapping[str, Any]], best_step: int, marks: Sequence[Mark] = ()
+) -> list[Chart]:
+    """One chart for each number that was measured of the start (step 0) and at least once more: its curve, the start as
+    a dashed line, and a dot where the best model was."""
+    found = []
+    for key in dict.fromkeys([*_MEASURED, *start]):
+        records = [{**start, "step": 0}, *measurements]
+        points = _finite([(number(record.get("step")), number(record.get(key))) for record in records])
+        if len(points) < 2 or points[0][0] != 0 or key == "step":
+            continue
+        percent = key in _MEASURED_SHARES
+        best = next((point for point in points if point[0] == best_step), None)
+        first, last = _shown(points[0][1], percent).removesuffix(" %"), _shown(points[-1][1], percent)
+        svg = _draw(points, percent=percent, marks=marks, start=points[0][1], best=best)
+        found.append(Chart(_MEASURED.get(key, clean(key.replace("_", " "))), f"{first} → {last}", svg))
+    return found[:_MOST_MEASURED]
+
+
+def _finite(points: Sequence[tuple[float | None, float | None]]) -> list[tuple[float, float]]:
+    return [
+        (step, value)
+        for step, value in points
+        if step is not None and value is not None and math.isfinite(step) and math.isfinite(value)
+    ]
+
+
+def _draw(
+    points: list[tuple[float, float]],
+    *,
+    percent: bool,
+    marks: Sequence[Mark] = (),
+    start: float | None = None,
+    best: tuple[float, float] | None = None,
+) -> Markup:
     steps, values = [p[0] for p in points], [p[1] for p in points]
     style = {"svg.fonttype": "none", "svg.hashsalt": "mmupt", "path.simplify": True, "font.size": 8}
     with matplotlib.rc_context(style):
         figure = Figure(figsize=(3.6, 1.7))
         axes = figure.add_axes((0.13, 0.13, 0.85, 0.83))  # one place for all, so that charts line up
-        smooth = len(points) >= _SMOOTH_FROM
+        smooth = len(points) >= _SMOOTH_FROM and len(set(values)) > _FEW_LEVELS
         axes.plot(steps, values, color=_LINE, linewidth=0.8 if smooth else 1.6, alpha=0.35 if smooth else 1.0)
         if smooth:
             axes.plot(steps, running_mean(values, len(values) // 20), color=_LINE, linewidth=1.6)
+        for mark in marks:
+            axes.axvline(mark.step, color=_BAD if mark.grave else _WATCH, linewidth=0.9, alpha=0.7, zorder=1)
+        if start is not None:
+            axes.axhline(start, color=_INK, linewidth=0.8, dashes=(4, 3), zorder=1)
+        if best is not None:
+            axes.plot(*best, color=_LINE, marker="o", markersize=5)
         low, high = min(values), max(values)
         room = max(0.08 * (high - low), 0.02 if percent else 0.0) or 0.1 * abs(high) or 0.1
         axes.set_ylim(low - room, high + room)

@@ -20,8 +20,9 @@ _TRAINING = ("sft", "rl", "upt")
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Counts over all groups that were kept of a stage. `first_top` and `last_top` are the shares of the most common
-    majority answer among the voted groups of the first and of the last step, None where fewer than 8 had one."""
+    """Counts over all groups that were kept of a stage and answer its questions. `first_top` and `last_top` are the
+    shares of the most common majority answer among the voted groups of the first and of the last step, None where fewer
+    than 8 had one."""
 
     responses: int
     unreadable: int
@@ -31,7 +32,8 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A training stage: its steps in `metrics.jsonl`, its settings in the recipe, the steps whose groups were kept."""
+    """A training stage: its steps in `metrics.jsonl`, its settings in the recipe, the steps whose groups were kept, and
+    the story of its guard where it had one (a stage that its guard kept from beginning has no steps)."""
 
     name: str
     kind: str
@@ -39,6 +41,7 @@ class Stage:
     settings: dict[str, Any]
     group_steps: list[int]
     tally: Tally | None
+    guard: dict[str, Any] | None = None
 
     def series(self, key: str) -> list[tuple[float, float]]:
         """(step, value) wherever both are numbers; values may be NaN or infinite."""
@@ -113,15 +116,25 @@ def _read_stages(run: RunData) -> None:
     if not records and any(stage.get("kind") in _TRAINING for stage in _planned(run)):
         run.problems.append("metrics.jsonl holds no training step")
     planned = {str(stage.get("name")): stage for stage in _planned(run)}
-    for name in dict.fromkeys(str(record.get("stage")) for record in records):
+    logged = dict.fromkeys(str(record.get("stage")) for record in records)
+    guarded = [name for name in planned if name in logged or _is_guarded(run, name)]
+    for name in dict.fromkeys([*guarded, *logged]):
         own = [record for record in records if str(record.get("stage")) == name]
         settings = planned.get(name, {})
         try:
             steps = run.layout.group_steps(name)
         except ValueError:  # a name no recipe can have, so somebody has edited the log
             steps = []
-        kind = str(own[0].get("kind", settings.get("kind", "")))
-        run.stages.append(Stage(name, kind, own, settings, steps, _tally(run, name, steps)))
+        kind = str((own[0] if own else settings).get("kind", settings.get("kind", "")))
+        told = _json(run, run.layout.guard(name), "what the guard did is unknown") if _is_guarded(run, name) else {}
+        run.stages.append(Stage(name, kind, own, settings, steps, _tally(run, name, steps), told or None))
+
+
+def _is_guarded(run: RunData, stage: str) -> bool:
+    try:
+        return run.layout.guard(stage).exists()
+    except ValueError:
+        return False
 
 
 def _tally(run: RunData, stage: str, steps: list[int]) -> Tally | None:
@@ -129,10 +142,11 @@ def _tally(run: RunData, stage: str, steps: list[int]) -> Tally | None:
     tops: list[float | None] = []
     for step in steps:
         try:
-            rows: list[dict[str, Any]] = read_groups(run.layout.groups(stage, step), ["answers", "majority"])
+            rows: list[dict[str, Any]] = read_groups(run.layout.groups(stage, step), ["role", "answers", "majority"])
         except RunFolderError as error:
             run.problems.append(str(error))
             continue
+        rows = [row for row in rows if row["role"] == "answer"]
         answers = [answer for row in rows for answer in row["answers"]]
         responses += len(answers)
         unreadable += answers.count(None)
@@ -161,11 +175,24 @@ def _unfinished(run: RunData) -> list[str]:
         name, kind, steps = str(plan.get("name")), plan.get("kind"), plan.get("steps")
         if kind in _TRAINING and name not in done:
             found.append(f"{name}: not begun")
-        elif kind in _TRAINING and isinstance(steps, int) and len(done[name].records) < steps:
+        elif kind in _TRAINING and isinstance(steps, int) and len(done[name].records) < steps and not _ended(run, name):
             found.append(f"{name}: {len(done[name].records)} of {steps} steps")
         elif kind == "eval" or every_stage:
             found += [f"{name}{of}: not measured" for of in sets if f"{name}{of}" not in measured]
     return found
+
+
+def _ended(run: RunData, stage: str) -> bool:
+    """Whether a stage has handed its model on, as one does that its guard or `select.max_visits` has ended early."""
+    from mmupt.runtime.checkpoints import load_state  # needs torch, which most who read a run do without
+
+    try:
+        if any(load_state(folder).get("finished") for folder in run.layout.checkpoints(stage).glob("step-*[0-9]")):
+            return True
+    except (ValueError, TypeError, OSError):
+        pass  # a name that no stage can have, or a checkpoint that is not whole
+    guard = next((found.guard for found in run.stages if found.name == stage), None) or {}
+    return bool(guard.get("shut")) or number(guard.get("stopped_at")) is not None
 
 
 def _json(run: RunData, path: Path, without: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from mmupt.types import ImageSource
 
 THUMBNAIL = 256  # pixels, the longer side
 GROUPS_A_STEP = 3
+_ROLES = {"view": "another view of a question", "verification": "an answer being checked"}
 _LONG, _SHORT = 4000, 120  # characters of a question or response, of an answer or name
 _NO_HTML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]")
 
@@ -54,7 +55,10 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class GroupView:
+    """`role` is empty where the rollouts answer the stage's question itself."""
+
     prompt_id: str
+    role: str
     question: str
     choices: tuple[str, ...]
     pictures: tuple[Picture, ...]
@@ -71,14 +75,19 @@ def clean(text: object, limit: int = _SHORT) -> str:
 
 
 def group_views(run: RunData, stage: Stage) -> list[tuple[str, list[GroupView]]]:
-    """Groups of the first and of the last step: the most divided, the median and the most united vote of each."""
+    """Groups of the first and of the last step: the most divided, the median and the most united vote of each, and one
+    group of each other role that the reward had sampled."""
     steps = sorted({stage.group_steps[0], stage.group_steps[-1]}) if stage.group_steps else []
     shown = []
     for step in steps:
-        rows = sorted(run.groups(stage.name, step), key=lambda row: row["share"])
-        chosen = sorted({0, len(rows) // 2, len(rows) - 1})[:GROUPS_A_STEP] if rows else []
+        by_role: dict[str, list[dict[str, Any]]] = {"answer": []}
+        for row in sorted(run.groups(stage.name, step), key=lambda row: row["share"]):
+            by_role.setdefault(row["role"], []).append(row)
+        rows = by_role.pop("answer")
+        chosen = [rows[index] for index in sorted({0, len(rows) // 2, len(rows) - 1})[:GROUPS_A_STEP] if rows]
+        chosen += [others[len(others) // 2] for others in by_role.values()]
         if chosen:
-            shown.append((f"Step {step}", [_group(rows[index], stage.kind) for index in chosen]))
+            shown.append((f"Step {step}", [_group(row, stage.kind) for row in chosen]))
     return shown
 
 
@@ -104,6 +113,7 @@ def _group(row: dict[str, Any], kind: str) -> GroupView:
         ballots.append(Ballot(None, unread, unread / size, False))
     return GroupView(
         prompt_id=clean(row["prompt_id"]),
+        role="" if row["role"] == "answer" else _ROLES.get(row["role"], clean(row["role"])),
         question=clean(row["question"], _LONG),
         choices=tuple(clean(choice, 400) for choice in row["choices"] or ()),
         pictures=tuple(picture(image) for image in row["images"]),
@@ -114,7 +124,7 @@ def _group(row: dict[str, Any], kind: str) -> GroupView:
 
 
 def _verdict(row: dict[str, Any], kind: str) -> str:
-    if kind == "rl":
+    if kind == "rl" and row["role"] == "answer":
         return f"{_rewarded(row['rewards'])} of {len(row['rewards'])} right"
     if row["majority"] is None:
         return "tied, nobody wins" if row["tie"] else "no winner"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from mmupt.answers.extract import extract
 from mmupt.answers.settings import AnswerSettings
@@ -13,16 +15,52 @@ from mmupt.rewards.settings import RewardSettings
 from mmupt.runtime.seeds import derive_seed
 from mmupt.types import GroupScore, RolloutGroup, Vote
 
+if TYPE_CHECKING:
+    from torch import Tensor
 
-class Reward(Protocol):
-    """Scores a group of G rollouts as a whole. It sees the group and what it was built from, nothing else."""
 
-    @property
-    def name(self) -> str:
-        """The kind, as recipes spell it."""
+class Reward(ABC):
+    """Scores groups of rollouts, each as a whole. It sees the groups and what it was built from, nothing else.
 
-    def score(self, group: RolloutGroup) -> GroupScore:
-        """One finite reward for each of the G rollouts, in their order, and the group's vote."""
+    A reward may sample more than it is given (`companions`), may remember (`state`, `tensors`, which checkpoints carry)
+    and may follow the policy (`after_step`). Most do none of this.
+    """
+
+    name: ClassVar[str]
+    """The kind, as recipes spell it."""
+
+    @abstractmethod
+    def score(self, groups: Sequence[RolloutGroup]) -> list[GroupScore]:
+        """One score a group, in order: one finite reward for each of its rollouts, and its vote. Groups belong
+        together by prompt, visit and role alone, never by where they stand."""
+
+    def companions(self, groups: Sequence[RolloutGroup]) -> list[RolloutGroup]:
+        """Further groups, sampled now, that this reward needs beside those of the step; they are scored and learned
+        from like all others. Their `role` tells them apart."""
+        return []
+
+    def after_step(self) -> None:
+        """The policy has moved."""
+
+    def freeze(self) -> None:
+        """A teacher that follows the policy stops doing so, for good. Rewards without such a teacher ignore it."""
+
+    def refresh(self) -> None:
+        """A teacher that stands still becomes the policy of this moment. Rewards without such a teacher ignore it."""
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint must hold for a resumed run to be the same run, as JSON values."""
+        return {}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Takes up what `state` returned."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The same for tensors."""
+        return {}
+
+    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        """Takes up what `tensors` returned."""
 
 
 def read_answers(group: RolloutGroup, answers: AnswerSettings) -> tuple[str | None, ...]:
@@ -48,6 +86,8 @@ def checked(score: GroupScore, group: RolloutGroup) -> GroupScore:
     """The score itself, if it fits the group. Raises TrainingError naming the prompt where it does not."""
     where = f'prompt "{group.prompt.id}" (visit {group.visit})'
     lengths = {"rewards": score.rewards, **score.components}
+    if score.advantages is not None:
+        lengths["advantages"] = score.advantages
     for name, values in lengths.items():
         if len(values) != group.size:
             raise TrainingError(

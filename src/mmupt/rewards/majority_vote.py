@@ -6,13 +6,15 @@ they say, not by their spelling; a tie has no winner unless `reward.ties` says s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mmupt.answers.settings import AnswerSettings
-from mmupt.rewards.base import checked, group_vote
+from mmupt.rewards.base import Reward, group_vote
 from mmupt.rewards.settings import RewardSettings
-from mmupt.types import GroupScore, RolloutGroup
+from mmupt.types import GroupScore, RolloutGroup, Vote
 
 
-class MajorityVote:
+class MajorityVote(Reward):
     """r_i = 1 if answer i lies in the winning cluster of its own group, else 0; all 0 where nobody wins."""
 
     name = "majority_vote"
@@ -22,8 +24,12 @@ class MajorityVote:
         self._reward = reward
         self._seed = seed
 
-    def score(self, group: RolloutGroup) -> GroupScore:
-        result = group_vote(group, self._answers, self._reward, seed=self._seed)
-        winners = frozenset(result.winner.members) if result.winner else frozenset()
-        rewards = tuple(1.0 if i in winners else 0.0 for i in range(group.size))
-        return checked(GroupScore(rewards=rewards, vote=result), group)
+    def score(self, groups: Sequence[RolloutGroup]) -> list[GroupScore]:
+        votes = [group_vote(group, self._answers, self._reward, seed=self._seed) for group in groups]
+        return [GroupScore(agreement(vote), vote) for vote in votes]
+
+
+def agreement(vote: Vote) -> tuple[float, ...]:
+    """1 for the members of the winning cluster, 0 for everybody else."""
+    winners = frozenset(vote.winner.members) if vote.winner else frozenset()
+    return tuple(1.0 if i in winners else 0.0 for i in range(vote.size))

@@ -13,7 +13,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from mmupt.errors import RunFolderError
@@ -105,11 +105,13 @@ def latest_checkpoint(parent: Path) -> Path | None:
     return None
 
 
-def prune(parent: Path, keep_last: int) -> None:
-    """Removes all but the `keep_last` newest checkpoints of `parent`. Raises ValueError for less than one."""
+def prune(parent: Path, keep_last: int, *, keep: Collection[int] = ()) -> None:
+    """Removes all but the `keep_last` newest checkpoints of `parent` and those of the steps in `keep`. Raises
+    ValueError for less than one."""
     if keep_last < 1:
         raise ValueError(f"keep_last must be at least 1, not {keep_last}")
-    for folder in _checkpoints(parent)[:-keep_last]:
+    kept = {f"step-{step:06d}" for step in keep}
+    for folder in (folder for folder in _checkpoints(parent)[:-keep_last] if folder.name not in kept):
         doomed = folder.with_name(f"{folder.name}.tmp-{os.getpid()}")
         folder.rename(doomed)  # so that a kill leaves no checkpoint with half of its files
         shutil.rmtree(doomed)

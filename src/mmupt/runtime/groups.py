@@ -17,6 +17,7 @@ SCHEMA = pa.schema(
     [
         ("prompt_id", pa.string()),
         ("visit", pa.int64()),
+        ("role", pa.string()),  # "answer", or what else a reward had sampled
         ("policy_version", pa.int64()),
         ("question", pa.string()),
         ("choices", pa.list_(pa.string())),  # null where the question is open
@@ -51,11 +52,13 @@ def write_groups(
 
 
 def read_groups(path: Path, columns: Sequence[str] | None = None) -> list[dict[str, object]]:
-    """The rows of a file of `write_groups`, or some of their columns.
+    """The rows of a file of `write_groups`, or some of their columns; what was written before groups had roles is read
+    as answers.
 
     Raises RunFolderError where the file is missing or damaged.
     """
-    return read_table(path, columns, missing="there are no groups of this step; check stage and step")
+    missing = "there are no groups of this step; check stage and step"
+    return read_table(path, columns, missing=missing, added={"role": "answer"})
 
 
 def _row(group: RolloutGroup, score: GroupScore, advantages: Iterable[SupportsFloat]) -> dict[str, object]:
@@ -63,6 +66,7 @@ def _row(group: RolloutGroup, score: GroupScore, advantages: Iterable[SupportsFl
     row: dict[str, object] = {
         "prompt_id": text_value(group.prompt.id),
         "visit": group.visit,
+        "role": group.role,
         "policy_version": group.policy_version,
         "question": text_value(group.prompt.question),
         "choices": None if group.prompt.choices is None else [text_value(choice) for choice in group.prompt.choices],

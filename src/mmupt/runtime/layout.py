@@ -5,6 +5,7 @@
     metrics.jsonl                           one object a step
     groups/<stage>/<step:06d>.parquet       prompts, responses, answers, votes, rewards, advantages
     checkpoints/<stage>/step-<step:06d>/    whole and verified, or not there
+    guard/<stage>.json                      what the guard of a stage saw, when, and what it did
     evals/<name>.json, evals/<name>.parquet figures and every answer of a measurement; <name> is STAGE or STAGE.SET
     evals/<name>.parts/<row:06d>.parquet    answers so far of a measurement that is not finished
     evals/<name>.judge.jsonl                what a judge said, one object an answer
@@ -68,6 +69,10 @@ class RunLayout:
 
     def checkpoint(self, stage: str, step: int) -> Path:
         return self.checkpoints(stage) / f"step-{step:06d}"
+
+    def guard(self, stage: str) -> Path:
+        """The story of the guard of a stage."""
+        return self.root / "guard" / f"{_checked(stage)}.json"
 
     def eval_json(self, name: str) -> Path:
         return self.root / "evals" / f"{_checked(name)}.json"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +23,22 @@ def write_table(path: Path, rows: Sequence[dict[str, object]], schema: pa.Schema
         pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), temporary, compression="zstd")
 
 
-def read_table(path: Path, columns: Sequence[str] | None, *, missing: str) -> list[dict[str, Any]]:
-    """The rows, or some of their columns. Raises RunFolderError where the file is damaged, lacks a column, or is not
-    there; then it says `missing`."""
+def read_table(
+    path: Path, columns: Sequence[str] | None, *, missing: str, added: Mapping[str, object] | None = None
+) -> list[dict[str, Any]]:
+    """The rows, or some of their columns. `added` names columns that older versions did not write, with the value that
+    stands for all of theirs. Raises RunFolderError where the file is damaged, lacks a column, or is not there; then it
+    says `missing`."""
     try:
         with pq.ParquetFile(path) as file:  # pq.read_table would turn a folder called `a=1` into a column
-            if unknown := sorted(set(columns or ()) - set(file.schema_arrow.names)):
+            there = set(file.schema_arrow.names)
+            absent = {name: value for name, value in (added or {}).items() if name not in there}
+            if unknown := sorted(set(columns or ()) - there - absent.keys()):
                 raise RunFolderError(f"{path}: has no column {unknown[0]}; another version of mmupt wrote it")
-            rows: list[dict[str, Any]] = file.read(columns=columns and list(columns)).to_pylist()
-            return rows
+            if columns is not None:
+                absent = {name: value for name, value in absent.items() if name in columns}
+                columns = [name for name in columns if name not in absent]
+            return [row | absent for row in file.read(columns=columns).to_pylist()]
     except FileNotFoundError:
         raise RunFolderError(f"{path}: {missing}") from None
     except (pa.ArrowException, OSError) as error:

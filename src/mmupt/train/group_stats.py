@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
-from mmupt.types import GroupScore, RolloutGroup, Vote
-
-
-def semantic_entropy(vote: Vote) -> float:
-    """H = -sum p log p over the clusters of the answers that could be read, in nats (the paper's diagnostic; semantic
-    entropy after arXiv 2302.09664). 0.0 where all agree, and where nobody could be read."""
-    if not vote.num_answers:
-        return 0.0
-    shares = [len(cluster.members) / vote.num_answers for cluster in vote.clusters]
-    return -sum(p * math.log(p) for p in shares) + 0.0
+from mmupt.answers.vote import semantic_entropy
+from mmupt.types import GroupScore, RolloutGroup
 
 
 def group_stats(groups: Sequence[RolloutGroup], scores: Sequence[GroupScore]) -> dict[str, float]:

@@ -1,6 +1,6 @@
-"""GRPO from groups: one loop for `rl` and `upt`, which differ in their reward alone.
+"""GRPO from groups: one loop for `rl` and `upt`, which differ in their reward, and in the guard that watches `upt`.
 
-    prompts -> groups -> votes and rewards -> advantages -> packed rows -> loss -> new weights -> next prompts
+    prompts -> groups -> votes and rewards -> selection -> advantages -> packed rows -> loss -> new weights -> guard
 
 After MM-UPT (arXiv 2505.22453). Departures from the authors' code: an answer that cannot be read never votes, votes
 are counted by equivalence, a group travels whole, and the group size is written once.
@@ -8,6 +8,7 @@ are counted by equivalence, a group travels whole, and the group size is written
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import torch
@@ -15,8 +16,10 @@ import torch
 from mmupt.algo.advantage import group_advantage
 from mmupt.data.stream import PromptStream
 from mmupt.engines.base import Engine
+from mmupt.guard.memory import PromptMemory
 from mmupt.models.encoding import PromptEncoder
 from mmupt.models.loading import LoadedModel
+from mmupt.models.start import StartModel
 from mmupt.rewards.base import Reward, checked
 from mmupt.rollout.prepare import Preparer
 from mmupt.rollout.single_turn import sample_groups
@@ -25,11 +28,13 @@ from mmupt.runtime.groups import write_groups
 from mmupt.train.context import StageContext
 from mmupt.train.floor import StepFloor
 from mmupt.train.group_stats import group_stats
+from mmupt.train.guarding import Guarding
+from mmupt.train.masking import answer_mask
 from mmupt.train.optimizer import build_optimizer, learning_rate
-from mmupt.train.reference import Reference
+from mmupt.train.selection import select
 from mmupt.train.settings import GrpoStage
-from mmupt.train.update import ScoredGroup, forwarded, update_policy
-from mmupt.types import Prompt
+from mmupt.train.update import ScoredGroup, update_policy
+from mmupt.types import GroupScore, Prompt, RolloutGroup
 
 _SHOWN = {"reward": "reward", "share": "share", "semantic_entropy": "entropy", "unreadable": "unreadable",
           "length": "len", "kl": "kl", "grad_norm": "grad"}  # fmt: skip
@@ -41,24 +46,31 @@ def train_grpo(
     prompts: Sequence[Prompt],
     reward: Reward,
     engine: Engine,
-    reference: Reference | None,
+    reference: StartModel | None,
+    guarding: Guarding,
     context: StageContext,
 ) -> int:
-    """Train `loaded` in place for `stage.steps` steps; returns them."""
+    """Train `loaded` in place for `stage.steps` steps, or for as many as the guard and `select.max_visits` allow;
+    returns them. Where the guard has rolled back, the weights are those of an earlier step."""
     encoder = PromptEncoder(loaded.family, stage.prompt)
     stream = PromptStream(prompts, seed=context.seed)
     preparer = Preparer(stream, encoder, stage.prompt.too_long == "skip", stage.data.bad_rows == "skip")
     optimizer = build_optimizer(loaded.model, stage.optimizer)
-    updates = stage.updates_per_step
-    first = 0
-    if (state := context.restore(loaded, optimizer)) is not None:
-        first = int(state["step"])  # type: ignore[call-overload]
-        stream.load_state_dict(state["stream"])  # type: ignore[arg-type]
+    memory = PromptMemory()
+    updates, steps, first = stage.updates_per_step, _steps(stage, len(prompts)), 0
+    if (state := context.restore(loaded, optimizer, reward.load_tensors)) is not None:
+        first = int(state["step"])
+        stream.load_state_dict(state["stream"])
+        memory.load_state(state["memory"])
+        reward.load_state(state["reward"])
+        guarding.load_state(state["guard"])
+    elif not guarding.begin():
+        return 0
 
     clock, floor = context.clock, StepFloor.of(loaded)
-    context.progress.stage(stage.name, stage.steps, first)
-    with ahead(preparer.batches(stage.prompts_per_step, stage.steps - first)) as batches:
-        for step in range(first, stage.steps):
+    context.progress.stage(stage.name, steps, first)
+    with ahead(preparer.batches(stage.prompts_per_step, steps - first)) as batches:
+        for step in range(first, steps):
             clock.start()
             with clock("prepare"):
                 prepared = next(batches)
@@ -66,17 +78,30 @@ def train_grpo(
                 prepared.prompts, engine, stage.rollout, seed=context.seed, policy_version=step * updates
             )
             with clock("reward"):
-                scores = [checked(reward.score(group), group) for group in groups]
-                advantages = [group_advantage(torch.tensor(score.rewards), stage.algo.advantage) for score in scores]
-            scored = [ScoredGroup(group, advantage_G) for group, advantage_G in zip(groups, advantages, strict=True)]
-            rates = [learning_rate(stage.optimizer, step * updates + u, stage.steps * updates) for u in range(updates)]
-            stats = update_policy(stage, loaded, optimizer, scored, reference, rates, clock)
+                groups = _together(groups, reward.companions(groups))
+                scores = [checked(score, group) for score, group in zip(reward.score(groups), groups, strict=True)]
+                answering = [(g, s) for g, s in zip(groups, scores, strict=True) if g.role == "answer"]
+                flips = [memory.remember(group.prompt, score.vote) for group, score in answering]
+                selection = select(stage.select, groups, scores, memory)
+                advantages = [_advantages(stage, s, w) for s, w in zip(scores, selection.weights, strict=True)]
+                kept = [i for i, w in enumerate(selection.weights) if w > 0]
+                masks = [_mask(stage, loaded, groups[i]) for i in kept]
+            scored = [ScoredGroup(groups[i], advantages[i], mask) for i, mask in zip(kept, masks, strict=True)]
+            rates = [
+                guarding.lr_scale * learning_rate(stage.optimizer, step * updates + u, steps * updates)
+                for u in range(updates)
+            ]
+            stats = update_policy(guarding.slowed(stage), loaded, optimizer, scored, reference, rates, clock)
+            reward.after_step()
             times = clock.take()
 
-            tokens = sum(group.tokens for group in scored)
-            updated = {i: scored[i].item for i in forwarded(stage, scored, reference)}
+            tokens = sum(len(rollout.token_ids) for group in groups for rollout in group.rollouts)
+            updated = {i: scored[i].item for i in stats.forwarded}
             record: dict[str, float] = {
-                **group_stats(groups, scores),
+                **group_stats([g for g, _ in answering], [s for _, s in answering]),
+                **_flip_stats(flips),
+                **_left_out(selection.reasons, len(groups)),
+                **_masked_share(scored),
                 **stats.means(),
                 "lr": rates[-1],
                 "tokens": tokens,
@@ -84,16 +109,77 @@ def train_grpo(
                 "skipped_prompts": prepared.skipped,
                 **floor.fields(
                     times,
-                    sampled=[s.item for s in scored],
+                    sampled=[ScoredGroup(g, a).item for g, a in zip(groups, advantages, strict=True)],
                     updated=list(updated.values()),
                     old=[item for i, item in updated.items() if i >= len(scored) // updates],
                     reference=list(updated.values()) if reference is not None else (),
                 ),
             }
+            outcome = guarding.after(step + 1, [g for g, _ in answering], [s for _, s in answering], record)
             write_groups(context.run.groups(stage.name, step + 1), groups, scores, advantages)
-            context.metrics.append({"stage": stage.name, "kind": stage.kind, "step": step + 1, **record})
+            context.metrics.append(
+                {"stage": stage.name, "kind": stage.kind, "step": step + 1, **record, **outcome.fields}
+            )
             shown = {label: record[name] for name, label in _SHOWN.items()} | {"seconds": record["seconds"]}
-            context.progress.step(step + 1, stage.steps, shown)
-            if (step + 1) % stage.checkpoint_every == 0 and step + 1 < stage.steps:
-                context.save(step + 1, loaded, optimizer, {"stream": prepared.stream_state})
-    return stage.steps
+            context.progress.step(step + 1, steps, shown)
+            if outcome.go_back_to is not None:
+                guarding.go_back(outcome.go_back_to, loaded, optimizer)
+            if outcome.stop:
+                return step + 1
+            if (outcome.best or (step + 1) % stage.checkpoint_every == 0) and step + 1 < steps:
+                state = {
+                    "stream": prepared.stream_state,
+                    "memory": memory.state(),
+                    "reward": reward.state(),
+                    "guard": guarding.state(),
+                }
+                context.save(step + 1, loaded, optimizer, state, reward.tensors(), keep=guarding.best_step)
+    if (better := guarding.finish(steps)) is not None:
+        guarding.go_back(better, loaded, optimizer)
+    return steps
+
+
+def _steps(stage: GrpoStage, num_prompts: int) -> int:
+    """As many steps as the recipe wants, and no more than `select.max_visits` visits of every prompt last."""
+    if not stage.select.max_visits:
+        return stage.steps
+    return min(stage.steps, max(1, stage.select.max_visits * num_prompts // stage.prompts_per_step))
+
+
+def _together(groups: Sequence[RolloutGroup], companions: Sequence[RolloutGroup]) -> list[RolloutGroup]:
+    """Each group with its companions behind it, so that one update takes them all."""
+    place = {group.prompt.id: i for i, group in enumerate(groups)}
+    return sorted([*groups, *companions], key=lambda group: place[group.belongs_to])
+
+
+def _advantages(stage: GrpoStage, score: GroupScore, weight: float) -> torch.Tensor:
+    """f32[G]."""
+    if weight == 0:
+        return torch.zeros(len(score.rewards))
+    if score.advantages is not None:
+        return weight * torch.tensor(score.advantages)
+    return weight * group_advantage(torch.tensor(score.rewards), stage.algo.advantage)
+
+
+def _mask(stage: GrpoStage, loaded: LoadedModel, group: RolloutGroup) -> torch.Tensor | None:
+    return answer_mask(group, loaded.family.tokenizer, stage.answers) if stage.algo.mask_answer else None
+
+
+def _masked_share(scored: Sequence[ScoredGroup]) -> dict[str, float]:
+    """The share of tokens, of those learned from, that the answer mask takes out of the loss."""
+    masks = [s.masked_T for s in scored if s.masked_T is not None]
+    return {"masked": float(torch.cat(masks).float().mean())} if masks else {}
+
+
+def _flip_stats(flips: Sequence[bool | None]) -> dict[str, float]:
+    """The share of prompts seen before whose majority answer has changed since."""
+    compared = [flip for flip in flips if flip is not None]
+    return {"flips": sum(compared) / len(compared)} if compared else {}
+
+
+def _left_out(reasons: Counter[str], num_groups: int) -> dict[str, float]:
+    """Shares of all groups: those that were not learned from, and for each reason."""
+    return {
+        "left_out": sum(reasons.values()) / num_groups,
+        **{f"left_out/{reason}": count / num_groups for reason, count in sorted(reasons.items())},
+    }

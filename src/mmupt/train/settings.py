@@ -11,6 +11,7 @@ from mmupt.algo.settings import AlgoSettings
 from mmupt.answers.settings import AnswerSettings
 from mmupt.data.settings import DataSettings, PromptSettings
 from mmupt.engines.settings import RolloutSettings
+from mmupt.guard.settings import GuardSettings, SelectionSettings
 from mmupt.rewards.settings import RewardSettings
 from mmupt.settings import Settings
 
@@ -53,7 +54,7 @@ class SftStage(TrainStage):
 
 
 class GrpoStage(TrainStage):
-    """GRPO. `rl` reads labels for its reward, `upt` is handed prompts without any."""
+    """GRPO. `rl` reads labels for its reward, `upt` is handed prompts without any. The guard watches `upt` alone."""
 
     kind: Literal["rl", "upt"]
     steps: int = Field(ge=1)
@@ -62,7 +63,9 @@ class GrpoStage(TrainStage):
     rollout: RolloutSettings = RolloutSettings()
     answers: AnswerSettings = AnswerSettings()
     reward: RewardSettings = RewardSettings()
+    select: SelectionSettings = SelectionSettings()
     algo: AlgoSettings = AlgoSettings()
+    guard: GuardSettings = GuardSettings()
 
     @model_validator(mode="before")
     @classmethod
@@ -75,7 +78,7 @@ class GrpoStage(TrainStage):
             reward = reward.model_dump(exclude_unset=True)
         if not isinstance(reward, dict) or "name" in reward:
             return data
-        natural = "ground_truth" if data.get("kind") == "rl" else "majority_vote"
+        natural = "ground_truth" if data.get("kind") == "rl" else "start_vote"
         return {**data, "reward": {**reward, "name": natural}}
 
     @model_validator(mode="after")

@@ -31,8 +31,8 @@ def train_sft(stage: SftStage, loaded: LoadedModel, rows: Sequence[LabeledPrompt
     steps = -(-stage.epochs * len(rows) // batch_size)
     first = 0
     if (state := context.restore(loaded, optimizer)) is not None:
-        first = int(state["step"])  # type: ignore[call-overload]
-        stream.load_state_dict(state["stream"])  # type: ignore[arg-type]
+        first = int(state["step"])
+        stream.load_state_dict(state["stream"])
 
     clock, floor = context.clock, StepFloor.of(loaded)
     context.progress.stage(stage.name, steps, first)

@@ -7,29 +7,36 @@ whole update, so the cut changes gradients by float error only.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from mmupt.algo.losses import LossTerms, Totals, grpo_loss, token_weights
+from mmupt.algo.losses import LossTerms, Totals, grpo_loss, highest_covariance, token_weights
 from mmupt.algo.packing import PackItem, pack, plan_micro_batches
 from mmupt.models.forward import no_grad_logprobs, policy_logprobs
 from mmupt.models.loading import LoadedModel
+from mmupt.models.start import StartModel
 from mmupt.runtime.phases import PhaseClock
 from mmupt.train.optimizer import apply_gradients
-from mmupt.train.reference import Reference
 from mmupt.train.settings import GrpoStage
 from mmupt.types import PackedBatch, RolloutGroup
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredGroup:
-    """A group on its way into the loss, with its advantages f32[G]."""
+    """A group on its way into the loss, with its advantages f32[G].
+
+    Of its tokens (rollout behind rollout), `masked_T` bool[tokens] are those that neither advantage nor KL term
+    reaches, None for none; `kl_T` bool[tokens] those that have a KL term, None for all. All tokens count where the
+    loss is divided by counts: a mask takes its tokens' gradient away and leaves that of the others as it is.
+    """
 
     group: RolloutGroup
     advantages_G: Tensor
+    masked_T: Tensor | None = None
+    kl_T: Tensor | None = None
 
     @property
     def item(self) -> PackItem:
@@ -44,6 +51,16 @@ class ScoredGroup:
         """No advantage differs from zero: but for a KL term the group has no gradient at all."""
         return not bool(self.advantages_G.any())
 
+    @property
+    def has_kl(self) -> bool:
+        """Under a KL term, some token of the group has one."""
+        return self.kl_T is None or bool(self.kl_T.any())
+
+    @property
+    def learns_T(self) -> Tensor:
+        """bool[tokens], True where no mask lies."""
+        return torch.ones(self.tokens, dtype=torch.bool) if self.masked_T is None else ~self.masked_T
+
 
 @dataclass(slots=True)
 class UpdateStats:
@@ -54,6 +71,8 @@ class UpdateStats:
     grad_norm: float = 0.0
     updates: int = 0
     tokens: int = 0
+    forwarded: list[int] = field(default_factory=list)
+    """Indices of the groups that were forwarded."""
     _sums: Tensor | None = None  # f32[4]: clipped tokens, KL, entropy, importance
     _mismatch: Tensor | None = None
 
@@ -80,11 +99,37 @@ class UpdateStats:
         }
 
 
-def forwarded(stage: GrpoStage, scored: Sequence[ScoredGroup], reference: Reference | None) -> list[int]:
+def forwarded(stage: GrpoStage, scored: Sequence[ScoredGroup], reference: StartModel | None) -> list[int]:
     """Indices of the groups that an update forwards. A group without any signal adds exactly zero where there is no KL
-    term; under one it is left out only if `algo.skip_silent` says so."""
-    every = reference is not None and not stage.algo.skip_silent
-    return [i for i, s in enumerate(scored) if every or not s.silent]
+    term, or where none of its tokens has one; under one it is left out only if `algo.skip_silent` says so."""
+    held = reference is not None and not stage.algo.skip_silent
+    return [i for i, s in enumerate(scored) if not s.silent or (held and s.has_kl)]
+
+
+def choose_kl_tokens(stage: GrpoStage, scored: Sequence[ScoredGroup]) -> list[ScoredGroup]:
+    """The groups with the tokens of their KL term, as `algo.kl_tokens` says: for each update of the step, the
+    `algo.kl_fraction` of the tokens it learns from whose log-prob and advantage vary together the most.
+
+    The log-probs are those that the tokens were sampled with, so that the choice stands before any forward and depends
+    on no micro-batch; rollouts are compared at the temperature they were drawn at.
+    """
+    if stage.algo.kl_tokens == "all":
+        return list(scored)
+    chosen: list[ScoredGroup] = []
+    for start, end in _shares(stage, scored):
+        part = scored[start:end]
+        if not part:
+            continue
+        rollouts = [rollout for s in part for rollout in s.group.rollouts]
+        lengths = torch.tensor([len(rollout.token_ids) for rollout in rollouts])
+        logprobs_T = torch.tensor([p for rollout in rollouts for p in rollout.logprobs], dtype=torch.float64)
+        advantages_T = torch.cat([s.advantages_G for s in part]).repeat_interleave(lengths)
+        learns_T = torch.cat([s.learns_T for s in part])
+        kl_T = torch.zeros_like(learns_T)
+        kl_T[learns_T] = highest_covariance(logprobs_T[learns_T], advantages_T[learns_T], stage.algo.kl_fraction)
+        pieces = kl_T.split([s.tokens for s in part])
+        chosen += [replace(s, kl_T=piece) for s, piece in zip(part, pieces, strict=True)]
+    return chosen
 
 
 def accumulate_gradients(
@@ -92,14 +137,15 @@ def accumulate_gradients(
     loaded: LoadedModel,
     scored: Sequence[ScoredGroup],
     old: Sequence[Tensor | None],
-    reference: Reference | None,
+    reference: StartModel | None,
     stats: UpdateStats,
     clock: PhaseClock,
 ) -> float:
     """Add the gradient of one update over `scored` to the model's parameters; returns its loss.
 
     `old` are the log-probs of each group's tokens when it was sampled; None means that the policy has not moved since,
-    so they are those of this very forward. Groups that are not forwarded count in the totals like all others.
+    so they are those of this very forward. Groups that are not forwarded count in the totals like all others, and so do
+    tokens whose weight a mask makes zero.
     """
     totals = Totals(
         tokens=sum(s.tokens for s in scored),
@@ -121,15 +167,19 @@ def accumulate_gradients(
             old_T = torch.cat(known) if known else new.logprobs_T.detach()
             sampling = [p for i in members for r in scored[i].group.rollouts for p in r.logprobs]
             sampling_T = torch.tensor(sampling, device=device)
-            advantages_R = torch.cat([scored[i].advantages_G for i in members])
+            row = [scored[i] for i in members]
+            advantages_R = torch.cat([s.advantages_G for s in row])
+            weights_T = token_weights(stage.algo.aggregation, batch.rollout_T, batch.num_rollouts, totals)
+            kl_where = [s.learns_T if s.kl_T is None else s.kl_T for s in row]
             terms = grpo_loss(
                 new.logprobs_T,
                 old_T,
                 advantages_R[batch.rollout_T].to(device),
-                token_weights(stage.algo.aggregation, batch.rollout_T, batch.num_rollouts, totals).to(device),
+                (weights_T * torch.cat([s.learns_T for s in row])).to(device),
                 stage.algo,
                 reference_T=reference_T,
                 sampling_T=sampling_T,
+                kl_where_T=torch.cat(kl_where).to(device),
             )
         with clock("backward", num_tokens):
             terms.loss.backward()
@@ -143,17 +193,21 @@ def update_policy(
     loaded: LoadedModel,
     optimizer: torch.optim.AdamW,
     scored: Sequence[ScoredGroup],
-    reference: Reference | None,
+    reference: StartModel | None,
     learning_rates: Sequence[float],
     clock: PhaseClock,
 ) -> UpdateStats:
-    """`stage.updates_per_step` optimiser steps, each on its share of the groups, in the order they were drawn."""
+    """`stage.updates_per_step` optimiser steps, each on its share of the groups, in the order they were drawn; none on
+    no groups."""
     stats = UpdateStats()
-    updates = stage.updates_per_step
-    borders = [len(scored) * u // updates for u in range(updates + 1)]
-    old = _old_logprobs(stage, loaded, scored, borders[1], reference, clock)
-    for u, (start, end) in enumerate(pairwise(borders)):
+    scored = choose_kl_tokens(stage, scored)
+    shares = _shares(stage, scored)
+    old = _old_logprobs(stage, loaded, scored, shares[0][1], reference, clock)
+    stats.forwarded = forwarded(stage, scored, reference)
+    for u, (start, end) in enumerate(shares):
         part = scored[start:end]
+        if not part:
+            continue  # every group was left out: the weights stay as they are
         loss = accumulate_gradients(stage, loaded, part, old[start:end], reference, stats, clock)
         with clock("optimiser"):
             blame = (s.group.prompt.id for s in part)
@@ -163,12 +217,18 @@ def update_policy(
     return stats
 
 
+def _shares(stage: GrpoStage, scored: Sequence[ScoredGroup]) -> list[tuple[int, int]]:
+    """From which group to which each update of the step goes."""
+    updates = stage.updates_per_step
+    return list(pairwise(len(scored) * u // updates for u in range(updates + 1)))
+
+
 def _old_logprobs(
     stage: GrpoStage,
     loaded: LoadedModel,
     scored: Sequence[ScoredGroup],
     first: int,
-    reference: Reference | None,
+    reference: StartModel | None,
     clock: PhaseClock,
 ) -> list[Tensor | None]:
     """Log-probs f32[its tokens] of each group under the policy that is about to move; None for groups before `first`,

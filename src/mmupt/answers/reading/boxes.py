@@ -25,6 +25,11 @@ def last_box(text: str) -> Span | None:
     return boxes[-1] if boxes else None
 
 
+def whole_box(text: str, content: Span) -> Span:
+    r"""A closed box with its `\boxed{` and its brace, from where its content stands."""
+    return text.rfind("\\", 0, content[0]), content[1] + 1
+
+
 def unclosed_box(text: str) -> Span | None:
     r"""The content of a box behind all closed ones whose brace was forgotten, up to the end of its line or formula.
 

@@ -1,0 +1,57 @@
+"""The model as a stage found it: what a KL term holds on to, what a frozen teacher answers with, and where a stage goes
+back to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from mmupt.models.forward import no_grad_logprobs
+from mmupt.models.loading import LoadedModel
+from mmupt.models.lora import adapter_off, has_adapter
+from mmupt.types import PackedBatch
+
+
+class StartModel:
+    """A second copy of the weights, read from the disk when somebody first needs it (after a resume the model in memory
+    has moved on); under LoRA the model itself with the adapter switched off, and nothing is read."""
+
+    def __init__(self, loaded: LoadedModel, read: Callable[[], nn.Module]) -> None:
+        """`read` gives the second copy; it is called once, if ever."""
+        self._loaded, self._read = loaded, read
+        self._frozen: nn.Module | None = None
+
+    @contextmanager
+    def active(self) -> Iterator[LoadedModel]:
+        """Inside, the model to call."""
+        if has_adapter(self._loaded.model):
+            with adapter_off(self._loaded.model):
+                yield self._loaded
+        else:
+            yield replace(self._loaded, model=self._weights())
+
+    def logprobs(self, batch: PackedBatch, *, temperature: float, chunk: int) -> Tensor:
+        """f32[T], without gradient."""
+        with self.active() as start:
+            return no_grad_logprobs(start, batch, temperature=temperature, chunk=chunk)
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """The policy is the start again: its weights are copied back, or the adapter is made to add nothing."""
+        policy = self._loaded.model
+        if has_adapter(policy):
+            for name, parameter in policy.named_parameters():
+                if "lora_B" in name:
+                    parameter.zero_()
+            return
+        for mine, its in zip(policy.parameters(), self._weights().parameters(), strict=True):
+            mine.copy_(its)
+
+    def _weights(self) -> nn.Module:
+        if self._frozen is None:
+            self._frozen = self._read().requires_grad_(False).eval()
+        return self._frozen

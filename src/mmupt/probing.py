@@ -1,0 +1,119 @@
+"""The start model of a label-free stage, asked before the run: what `mmupt probe` shows."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from mmupt.errors import ConfigError, DataError
+from mmupt.recipe import Recipe
+from mmupt.train.settings import EvalStage, GrpoStage
+
+if TYPE_CHECKING:
+    from mmupt.guard.probe.asking import Probed
+    from mmupt.guard.probe.report import ProbeReport
+    from mmupt.guard.probe.truth import Truth
+    from mmupt.types import LabeledPrompt
+
+
+@dataclass(frozen=True, slots=True)
+class StageProbe:
+    """The probe of a stage with `samples` answers a prompt; `skipped` prompts could not be put to the model. `earlier`
+    names the training stages that come before and that `model` has not been through. `asked` is what the report was
+    made of; `truth` is what labels say of it, where they were asked for."""
+
+    stage: GrpoStage
+    model: str
+    samples: int
+    skipped: int
+    earlier: tuple[str, ...]
+    report: ProbeReport
+    asked: tuple[Probed, ...] = field(repr=False)
+    truth: Truth | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """`truth` has no key where no labels were asked for."""
+        found: dict[str, Any] = {
+            "stage": self.stage.name,
+            "model": self.model,
+            "earlier_stages": list(self.earlier),
+            "asked": len(self.report.evidence),
+            "skipped": self.skipped,
+            "samples": self.samples,
+            **self.report.as_json(),
+        }
+        return {**found, "truth": self.truth.as_json()} if self.truth is not None else found
+
+
+def choose_upt_stage(recipe: Recipe, name: str | None) -> GrpoStage:
+    """The label-free stage called `name`, the last one without a name. ConfigError lists the choices."""
+    stages = [stage for stage in recipe.stages if isinstance(stage, GrpoStage) and stage.kind == "upt"]
+    if not stages:
+        raise ConfigError(f'{recipe.name} has no stage of kind "upt"; there is no vote to probe')
+    if name is None:
+        return stages[-1]
+    for stage in stages:
+        if stage.name == name:
+            return stage
+    raise ConfigError(
+        f'{recipe.name} has no stage "{name}" of kind "upt"; choose one of {", ".join(stage.name for stage in stages)}'
+    )
+
+
+def stage_labels(recipe: Recipe, stage: GrpoStage) -> dict[str, LabeledPrompt]:
+    """The gold answers of a stage's data, by prompt id. Nothing but `--labels` calls this. Raises DataError where there
+    are none."""
+    from mmupt.sources import labeled_rows
+
+    return {row.prompt.id: row for row in labeled_rows(stage.data, recipe.world).rows}
+
+
+def probe_stage(
+    recipe: Recipe,
+    stage: GrpoStage,
+    *,
+    prompts: int = 200,
+    samples: int | None = None,
+    labels: Mapping[str, LabeledPrompt] | None = None,
+) -> StageProbe:
+    """Ask the recipe's start model up to `prompts` prompts of `stage`, each `samples` times (the stage's group size
+    unless told) and as often on another view of its picture. What is found does not depend on `labels`: they are
+    looked at when everything else is done. Progress goes to standard error. Raises what a run raises."""
+    from mmupt.engines.base import Sampling
+    from mmupt.engines.hf import HFEngine
+    from mmupt.guard.probe.asking import Asking, choose
+    from mmupt.guard.probe.report import probe_report
+    from mmupt.guard.probe.truth import truth
+    from mmupt.models.encoding import PromptEncoder
+    from mmupt.models.loading import load_model
+    from mmupt.preflight import preflight
+    from mmupt.runtime.progress import Progress
+    from mmupt.runtime.seeds import derive_seed
+
+    alone = recipe.model_copy(update={"stages": (stage,), "evaluation": None})
+    rollout = stage.rollout
+    with Progress(sys.stderr) as progress, preflight(alone) as ready:
+        loaded = load_model(ready.model_path, recipe.model, ready.device)
+        asking = Asking(
+            encoder=PromptEncoder(loaded.family, stage.prompt),
+            engine=HFEngine(loaded, rollout.prompts_at_once),
+            sampling=Sampling(rollout.temperature, rollout.top_p, rollout.max_new_tokens),
+            samples=samples or rollout.group_size,
+            answers=stage.answers,
+            reward=stage.reward,
+            at_once=rollout.prompts_at_once,
+            seed=derive_seed(recipe.seed, "probe"),
+        )
+        chosen = choose(ready.blind[stage.name].rows, prompts, seed=asking.seed)
+        progress.note(f"{stage.name}: asking {recipe.model.path} {len(chosen)} questions, {asking.samples} times each")
+        progress.stage("probe", len(chosen))
+        asked = asking.ask(chosen, lambda done: progress.advance(done, len(chosen)))
+    if not asked:
+        raise DataError(f"{stage.data.path}: none of {len(chosen)} prompts can be put to the model")
+    report = probe_report([probed.evidence for probed in asked], seed=asking.seed)
+    found = truth(report, asked, labels, stage.answers) if labels is not None else None
+    earlier = tuple(s.name for s in recipe.stages[: recipe.stages.index(stage)] if not isinstance(s, EvalStage))
+    skipped = len(chosen) - len(asked)
+    return StageProbe(stage, recipe.model.path, asking.samples, skipped, earlier, report, tuple(asked), found)

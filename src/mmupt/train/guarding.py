@@ -1,0 +1,122 @@
+"""What the guard decides, done: to the learning rate, the KL term, the teacher, the weights, and the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from mmupt.guard.guard import Event, Guard
+from mmupt.models.loading import LoadedModel
+from mmupt.models.start import StartModel
+from mmupt.rewards.base import Reward
+from mmupt.runtime.files import write_json
+from mmupt.train.context import StageContext
+from mmupt.train.settings import GrpoStage
+from mmupt.types import GroupScore, RolloutGroup
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What follows from a step: `fields` for metrics; `best` where the model is the best so far by the label-free
+    score and must be kept; the step to go back to, if any; whether the stage ends here."""
+
+    fields: Mapping[str, float] = field(default_factory=dict)
+    best: bool = False
+    go_back_to: int | None = None
+    stop: bool = False
+
+
+class Guarding:
+    """The guard of one stage and its hands. Without a guard nothing ever happens.
+
+    Events are told at once, and kept in `guard/<stage>.json` of the run folder, for summary and report.
+    """
+
+    def __init__(self, guard: Guard | None, start: StartModel, reward: Reward, context: StageContext) -> None:
+        self._guard, self._start, self._reward, self._context = guard, start, reward, context
+        self.lr_scale = 1.0
+        self.kl_scale = 1.0
+        self.best_step: int | None = None
+        """The step whose checkpoint is kept to go back to; None where that is the start itself."""
+
+    def begin(self) -> bool:
+        """The start is measured. False where the guard finds that this stage should not begin."""
+        if self._guard is None:
+            return True
+        self._tell(self._guard.begin())
+        return not self._guard.shut
+
+    def after(
+        self, step: int, groups: Sequence[RolloutGroup], scores: Sequence[GroupScore], record: Mapping[str, float]
+    ) -> Outcome:
+        """What step `step` (from 1) has shown; actions that need no weights are done already."""
+        if self._guard is None:
+            return Outcome()
+        verdict = self._guard.observe(step, groups, scores, record)
+        self._tell(verdict.events)
+        if "slow" in verdict.actions:
+            self.lr_scale *= self._guard.settings.slow_factor
+            self.kl_scale /= self._guard.settings.slow_factor
+        if "freeze" in verdict.actions:
+            self._reward.freeze()
+        if "refresh" in verdict.actions:
+            self._reward.refresh()
+        if verdict.best:
+            self.best_step = step
+        return Outcome(
+            fields={**verdict.fields, "lr_scale": self.lr_scale},
+            best=verdict.best,
+            go_back_to=(self.best_step or 0) if "rollback" in verdict.actions else None,
+            stop="stop" in verdict.actions,
+        )
+
+    def slowed(self, stage: GrpoStage) -> GrpoStage:
+        """The stage with the KL coefficient that holds now."""
+        if self.kl_scale == 1.0:
+            return stage
+        algo = stage.algo.model_copy(update={"kl_coef": stage.algo.kl_coef * self.kl_scale})
+        return stage.model_copy(update={"algo": algo})
+
+    def go_back(self, step: int, loaded: LoadedModel, optimizer: torch.optim.AdamW) -> None:
+        """Weights and optimiser as they were behind step `step`; 0 is the start, with an optimiser that has seen
+        nothing."""
+        if step == 0:
+            self._start.restore()
+            optimizer.state.clear()
+        else:
+            self._context.go_back(step, loaded, optimizer)
+
+    def finish(self, step: int) -> int | None:
+        """At the end of the stage: the step to go back to where the last one is clearly not the best, else None."""
+        if self._guard is None:
+            return None
+        verdict = self._guard.finish(step)
+        self._tell(verdict.events)
+        return (self.best_step or 0) if "rollback" in verdict.actions else None
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "lr_scale": self.lr_scale,
+            "kl_scale": self.kl_scale,
+            "best_step": self.best_step,
+            "guard": self._guard.state() if self._guard is not None else None,
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        self.lr_scale, self.kl_scale = state["lr_scale"], state["kl_scale"]
+        self.best_step = state["best_step"]
+        if self._guard is not None:
+            self._guard.load_state(state["guard"])
+            self._write()
+
+    def _tell(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self._context.progress.note(f"guard, step {event.step}: {event.text}")
+        self._write()
+
+    def _write(self) -> None:
+        assert self._guard is not None
+        write_json(self._context.run.guard(self._context.stage), self._guard.story())
