@@ -1,7 +1,7 @@
 # make demo    the offline demo, a few minutes on two CPU cores (ARGS="--seed 3" is handed on)
 # make test    lint, then the tests that are not slow
 # make lint    ruff and mypy
-# make clean   remove .venv, caches and build products; runs/ stays
+# make clean   remove .venv, .venv-peer, caches and build products; runs/ stays
 #
 # Each target makes or renews .venv by itself. constraints.txt pins every version, torch above all: an unpinned torch
 # brings several gigabytes of CUDA libraries along.
@@ -34,7 +34,7 @@ lint: $(DEV)
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) build dist src/*.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One rule installs, for use (.stamp-base) or for work on mmupt itself (.stamp-dev).

@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from peers.tiny_qwen import FILLER, VOCABULARY, save_tiny_qwen
 from PIL import Image
 from torch import Tensor, nn
-from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+from transformers import Qwen2_5_VLForConditionalGeneration
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from mmupt.algo.packing import PackItem, pack
@@ -39,14 +40,9 @@ from mmupt.models.loading import load_model
 from mmupt.models.settings import ModelSettings
 from mmupt.runtime.ceiling import matmul_ceiling
 from mmupt.runtime.phases import peak_memory
-from mmupt.world.settings import WorldSettings
-from mmupt.world.texts import world_texts
-from mmupt.world.tiny_model import tiny_config, train_tokenizer
 
-VOCABULARY = 512
 PATCH = 28  # pixels along the side of a merged patch, one token
 PICTURE = 0.9  # of the prompt's tokens, at most
-FILLER = " dice"  # one token of the tokenizer, however often it is repeated
 BATCHES = 1, 4  # rollouts in a micro-batch of the naive way
 CPU = torch.device("cpu")
 
@@ -70,29 +66,8 @@ WARM_UP = Point(group=2, prompt=100, completion=16)  # what every process does f
 
 
 def build_model(folder: Path) -> None:
-    """A Qwen2.5-VL with random weights, 4.4M parameters; tokenizer and chat template are the offline world's."""
-    tokenizer = train_tokenizer(world_texts(WorldSettings(mix="full")), VOCABULARY)
-    config = tiny_config(tokenizer).to_dict()
-    config["text_config"] |= {
-        "vocab_size": VOCABULARY,
-        "hidden_size": 256,
-        "intermediate_size": 704,
-        "num_hidden_layers": 4,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "rope_parameters": {"rope_type": "default", "mrope_section": [8, 12, 12], "rope_theta": 10_000.0},
-    }
-    config["vision_config"] |= {
-        "depth": 4,
-        "hidden_size": 128,
-        "intermediate_size": 256,
-        "out_hidden_size": 256,
-        "fullatt_block_indexes": [3],
-    }
-    torch.manual_seed(0)
-    model = Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig.from_dict(config))
-    model.save_pretrained(folder)
-    QwenVL(model.config, tokenizer, Qwen2VLImageProcessorPil()).save(str(folder))
+    """4.3M parameters."""
+    save_tiny_qwen(folder, Qwen2VLImageProcessorPil(), intermediate_size=704)
 
 
 def build_group(family: Any, point: Point) -> PackItem:

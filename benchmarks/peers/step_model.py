@@ -1,7 +1,6 @@
 """Makes the folder that both sides read: a tiny Qwen2.5-VL with random weights, pictures, prompts of exact length.
 
-Text hidden 256, 4 layers; vision hidden 128, 4 layers; vocabulary 512: 4.5M parameters. The tokenizer and the chat
-template are the offline world's. Called with the folder's path.
+Called with the folder's path.
 """
 
 from __future__ import annotations
@@ -11,44 +10,18 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
-from step_task import MAX_PIXELS, MIN_PIXELS, PATCH, PROMPTS, SHAPES, VOCABULARY, Shape
-from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+from step_task import MAX_PIXELS, MIN_PIXELS, PATCH, PROMPTS, SHAPES, Shape
+from tiny_qwen import FILLER, save_tiny_qwen
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from mmupt.models.families.base import PixelLimits
 from mmupt.models.families.qwen_vl import QwenVL
-from mmupt.world.settings import WorldSettings
-from mmupt.world.texts import world_texts
-from mmupt.world.tiny_model import tiny_config, train_tokenizer
-
-FILLER = " dice"  # one token of the tokenizer, however often it is repeated
 
 
 def build_model(folder: Path) -> QwenVL:
-    tokenizer = train_tokenizer(world_texts(WorldSettings(mix="full")), VOCABULARY)
-    config = tiny_config(tokenizer).to_dict()
-    config["text_config"] |= {
-        "vocab_size": VOCABULARY,
-        "hidden_size": 256,
-        "intermediate_size": 768,
-        "num_key_value_heads": 2,
-        "rope_parameters": {"rope_type": "default", "mrope_section": [8, 12, 12], "rope_theta": 10_000.0},
-    }
-    config["vision_config"] |= {
-        "depth": 4,
-        "hidden_size": 128,
-        "intermediate_size": 256,
-        "out_hidden_size": 256,
-        "fullatt_block_indexes": [3],
-    }
-    torch.manual_seed(0)
-    model = Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig.from_dict(config))
     processor = Qwen2VLImageProcessorPil(size={"shortest_edge": MIN_PIXELS, "longest_edge": MAX_PIXELS})
-    family = QwenVL(model.config, tokenizer, processor)
-    model.save_pretrained(folder)
-    family.save(str(folder))
+    family = save_tiny_qwen(folder, processor, intermediate_size=768)
     # A full processor, as TRL wants it, has a video part that this benchmark never uses.
     (folder / "video_preprocessor_config.json").write_text('{"video_processor_type": "Qwen2VLVideoProcessor"}')
     return family

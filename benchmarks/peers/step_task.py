@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 PROMPTS, GROUP = 2, 10  # prompts of a step, completions of a prompt
-VOCABULARY = 512
 LEARNING_RATE = 1e-6
 PATCH = 28  # pixels along the side of a merged patch, one token
 MIN_PIXELS, MAX_PIXELS = 56 * 56, 1280 * PATCH * PATCH
