@@ -9,7 +9,7 @@ The offline world; all start models are one tiny model after more or less sft, e
 
     healthy   4000 rows of sft: the majority of 8 answers is mostly right
     mixed     2000 rows
-    hostile   1100 rows: the majority is mostly wrong, as on the set that the paper's method was harmed by
+    hostile   800 rows: the majority is mostly wrong, as on the set that the paper's method was harmed by
 
 From each start, 150 steps without labels (24 prompts, 12 answers each, learning rate 1e-4), then 600 held-out
 questions, 8 sampled answers and one greedy each, before and after on the same random numbers. `plain` is majority
@@ -35,8 +35,8 @@ HERE = Path(__file__).resolve().parent
 RECIPES = HERE / "stability"
 FIGURES = ("mean@8", "greedy", "maj@8", "pass@8")
 
-WORLDS = {"healthy": 4000, "mixed": 2000, "hostile": 1100}
-"""Rows of sft behind the start models of each kind."""
+WORLDS = {"healthy": (4000, 0.15), "mixed": (2000, 0.15), "hostile": (800, 0.05)}
+"""Rows of sft behind the start models of each kind, and how often their chains misread a die."""
 
 _UNGUARDED = ("stages.upt.guard.enabled=false",)
 METHODS: dict[str, tuple[str, ...]] = {
@@ -147,8 +147,9 @@ class Bench:
         return guard_story(self._runs / case.folder)
 
     def _start(self, case: Case) -> tuple[Path, Path, list[str]]:
-        rows = WORLDS[case.world] * 3 // 2 if case.skilled else WORLDS[case.world]
-        return RECIPES / "start.toml", self._runs / "starts" / case.start, [*case.settings, f"world.sft_size={rows}"]
+        rows, misread = WORLDS[case.world]
+        taught = [f"world.sft_size={rows * 3 // 2 if case.skilled else rows}", f"world.wrong_readings={misread}"]
+        return RECIPES / "start.toml", self._runs / "starts" / case.start, [*case.settings, *taught]
 
     def _upt(self, case: Case) -> tuple[Path, Path, list[str]]:
         start = self._runs / "starts" / case.start / "checkpoints" / "sft"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 START, VOTE, PLAIN, DEFAULT = "#475569", "#94a3b8", "#c2410c", "#1d4ed8"
 
 
-def draw(bench: Bench, worlds: dict[str, int], seeds: int, folder: Path) -> Path:
+def draw(bench: Bench, worlds: Collection[str], seeds: int, folder: Path) -> Path:
     """`stability.png` in `folder`: mean@8 of a seed before and after, the vote of its start as a mark."""
     from stability import Case
 
