@@ -23,164 +23,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-RECIPES = HERE / "stability"
-FIGURES = ("mean@8", "greedy", "maj@8", "pass@8")
-
-WORLDS = {"healthy": (4000, 0.15), "mixed": (2000, 0.15), "hostile": (800, 0.05)}
-"""Rows of sft behind the start models of each kind, and how often their chains misread a die."""
-
-_UNGUARDED = ("stages.upt.guard.enabled=false",)
-METHODS: dict[str, tuple[str, ...]] = {
-    "plain": ("stages.upt.reward.name=majority_vote", *_UNGUARDED),
-    "default": (),
-    "plain, guarded": ("stages.upt.reward.name=majority_vote",),
-    "start_vote": ("stages.upt.reward.name=start_vote", *_UNGUARDED),
-    **{
-        name: (f"stages.upt.reward.name={name}", *_UNGUARDED)
-        for name in (
-            "soft_vote",
-            "ema_vote",
-            "co_reward",
-            "self_judge",
-            "verified_vote",
-            "novelty",
-            "self_certainty",
-            "token_entropy",
-            "likelihood",
-            "random",
-        )
-    },
-    "combined": (
-        "stages.upt.reward.name=combined",
-        'stages.upt.reward.terms=[{name="soft_vote"}, {name="self_certainty"}]',
-        *_UNGUARDED,
-    ),
-    "masked soft vote": ("stages.upt.reward.name=soft_vote", "stages.upt.algo.mask_answer=true", *_UNGUARDED),
-    "ground_truth": ("stages.upt.kind=rl", *_UNGUARDED),
-}
-BOTH = ("plain", "default")
-"""The methods that every seed is measured with."""
-
-SKILLED = ("self_judge", "verified_vote")
-"""Rewards that ask the model whether an answer is right: their starts have learned to say (mix "dice_skills", and half
-as many rows again, since a third of them teach skills)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One run: a kind of start, a seed, a method."""
-
-    world: str
-    seed: int
-    method: str
-
-    @property
-    def skilled(self) -> bool:
-        return self.method in SKILLED
-
-    @property
-    def start(self) -> str:
-        return f"{self.world}{'-skills' if self.skilled else ''}-{self.seed}"
-
-    @property
-    def folder(self) -> str:
-        return f"{self.world}-{self.seed}-{self.method.replace(' ', '_').replace(',', '')}"
-
-    @property
-    def settings(self) -> list[str]:
-        """What start and run have in common."""
-        mix = "dice_skills" if self.skilled else "dice"
-        return [f"seed={self.seed}", f"world.seed={self.seed}", f"world.mix={mix}"]
-
-
-def figures(folder: Path) -> dict[str, float]:
-    """The last measurement of a run."""
-    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    last = summary["stages"][-1]
-    return {name: float(last[name]) for name in FIGURES}
-
-
-def guard_story(folder: Path) -> str:
-    """What the guard did, in a few words."""
-    file = folder / "guard" / "upt.json"
-    if not file.exists():
-        return ""
-    story = json.loads(file.read_text(encoding="utf-8"))
-    if story["shut"]:
-        return "did not begin"
-    parts = []
-    if story["rolled_back_to"] is not None:
-        parts.append(f"back to {story['rolled_back_to']}")
-    if story["stopped_at"] is not None:
-        parts.append(f"stopped at {story['stopped_at']}")
-    warned = sum(event["action"] == "warn" for event in story["events"])
-    return ", ".join(parts) or (f"{warned} warning{'s' if warned > 1 else ''}" if warned else "nothing seen")
-
-
-class Bench:
-    """Makes what is not there yet, `jobs` processes at a time, one thread each."""
-
-    def __init__(self, runs: Path, jobs: int) -> None:
-        self._runs, self._jobs = runs, jobs
-
-    def make(self, cases: Sequence[Case]) -> None:
-        starts = {case.start: case for case in cases}
-        self._all([self._start(case) for case in starts.values()])
-        self._all([self._upt(case) for case in cases])
-
-    def start(self, case: Case) -> dict[str, float]:
-        return figures(self._runs / "starts" / case.start)
-
-    def end(self, case: Case) -> dict[str, float]:
-        return figures(self._runs / case.folder)
-
-    def story(self, case: Case) -> str:
-        return guard_story(self._runs / case.folder)
-
-    def _start(self, case: Case) -> tuple[Path, Path, list[str]]:
-        rows, misread = WORLDS[case.world]
-        taught = [f"world.sft_size={rows * 3 // 2 if case.skilled else rows}", f"world.wrong_readings={misread}"]
-        return RECIPES / "start.toml", self._runs / "starts" / case.start, [*case.settings, *taught]
-
-    def _upt(self, case: Case) -> tuple[Path, Path, list[str]]:
-        start = self._runs / "starts" / case.start / "checkpoints" / "sft"
-        model = max(start.glob("step-*"), default=start)  # not there before the starts are made, and not asked for then
-        return (
-            RECIPES / "upt.toml",
-            self._runs / case.folder,
-            [*case.settings, f"model.path={model}", *METHODS[case.method]],
-        )
-
-    def _all(self, wanted: Iterable[tuple[Path, Path, list[str]]]) -> None:
-        todo = [entry for entry in wanted if self._interrupted(entry[1])]
-        with ThreadPoolExecutor(self._jobs) as pool:
-            for number, name in enumerate(pool.map(self._run, todo), start=1):
-                print(f"{number}/{len(todo)} {name}", file=sys.stderr, flush=True)
-
-    def _interrupted(self, folder: Path) -> bool:
-        """Not there, or without its last measurement."""
-        return not any((folder / "evals").glob("*.json"))
-
-    def _run(self, entry: tuple[Path, Path, list[str]]) -> str:
-        recipe, folder, settings = entry
-        sets = [part for setting in (*settings, f"run_dir={folder}") for part in ("--set", setting)]
-        begun = (folder / "run.json").exists()
-        command = [sys.executable, "-m", "mmupt.cli", "run", str(recipe), *sets, *(["--resume"] if begun else [])]
-        done = subprocess.run(
-            command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
-        )
-        if done.returncode:
-            raise SystemExit(f"{folder.name} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-        return folder.name
+from stability_figure import draw
+from stability_runs import BOTH, FIGURES, METHODS, WORLDS, Bench, Case
 
 
 def quick(bench: Bench, seed: int) -> dict[str, Mapping[str, float]]:
@@ -317,8 +164,6 @@ def main() -> None:
     if arguments.docs is not None:
         write_docs(arguments.docs, lines)
     if arguments.plot is not None:
-        from stability_figure import draw
-
         draw(bench, WORLDS, arguments.seeds, arguments.plot)
 
 

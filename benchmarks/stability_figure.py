@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-
-if TYPE_CHECKING:
-    from stability import Bench
+from stability_runs import Bench, Case
 
 START, VOTE, PLAIN, DEFAULT = "#475569", "#94a3b8", "#c2410c", "#1d4ed8"
 
 
 def draw(bench: Bench, worlds: Collection[str], seeds: int, folder: Path) -> Path:
     """`stability.png` in `folder`: mean@8 of a seed before and after, the vote of its start as a mark."""
-    from stability import Case
-
     folder.mkdir(parents=True, exist_ok=True)
     figure, axes = plt.subplots(1, len(worlds), figsize=(11, 3.6), sharey=True)
     for axis, world in zip(axes, worlds, strict=True):
