@@ -15,8 +15,8 @@ HERE = Path(__file__).resolve().parent
 RECIPES = HERE / "stability"
 FIGURES = ("mean@8", "greedy", "maj@8", "pass@8")
 
-WORLDS = {"healthy": (4000, 0.15), "mixed": (2000, 0.15), "hostile": (800, 0.05)}
-"""Rows of sft behind the start models of each kind, and how often their chains misread a die."""
+WORLDS = {"healthy": 4000, "mixed": 2000, "hostile": 1100}
+"""Rows of sft behind the start models of each kind."""
 
 _UNGUARDED = ("stages.upt.guard.enabled=false",)
 METHODS: dict[str, tuple[str, ...]] = {
@@ -127,9 +127,8 @@ class Bench:
         return guard_story(self._runs / case.folder)
 
     def _start(self, case: Case) -> tuple[Path, Path, list[str]]:
-        rows, misread = WORLDS[case.world]
-        taught = [f"world.sft_size={rows * 3 // 2 if case.skilled else rows}", f"world.wrong_readings={misread}"]
-        return RECIPES / "start.toml", self._runs / "starts" / case.start, [*case.settings, *taught]
+        rows = WORLDS[case.world] * 3 // 2 if case.skilled else WORLDS[case.world]
+        return RECIPES / "start.toml", self._runs / "starts" / case.start, [*case.settings, f"world.sft_size={rows}"]
 
     def _upt(self, case: Case) -> tuple[Path, Path, list[str]]:
         start = self._runs / "starts" / case.start / "checkpoints" / "sft"
