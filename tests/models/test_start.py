@@ -71,7 +71,8 @@ def test_it_says_what_the_stage_began_with(
     """With a vision tower that is trained too: neither may see the other's pictures."""
     if frozen_tower:
         for name, parameter in tiny.model.named_parameters():
-            parameter.requires_grad_(not name.startswith((*tiny.family.parts["vision"], *tiny.family.parts["projector"])))
+            frozen = (*tiny.family.parts["vision"], *tiny.family.parts["projector"])
+            parameter.requires_grad_(not name.startswith(frozen))
     began = logprobs(tiny, batch)
     start = StartModel(tiny, disk)
     torch.testing.assert_close(start.logprobs(batch, temperature=0.7, chunk=64), began, rtol=0, atol=1e-5)

@@ -153,10 +153,12 @@ def copy_weights(loaded: LoadedModel, folder: Path) -> None:
     from transformers import AutoModelForImageTextToText
 
     saved = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
-    for (name, mine), (its_name, its) in zip(loaded.model.named_parameters(), saved.named_parameters(), strict=True):
-        if name != its_name or mine.shape != its.shape:
-            raise ModelError(f"{folder}: its {its_name} does not fit the model's {name}; it is of another model")
-        mine.copy_(its)
+    mine, its = dict(loaded.model.named_parameters()), dict(saved.named_parameters())
+    for name in {**mine, **its}:
+        if name not in mine or name not in its or mine[name].shape != its[name].shape:
+            raise ModelError(f"{folder}: its {name} does not fit the model in memory; the folder holds another model")
+    for name, parameter in mine.items():
+        parameter.copy_(its[name])
 
 
 def _revision(path: str, settings: ModelSettings) -> str | None:
