@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,18 +18,13 @@ from mmupt.evals.results import results_table
 from mmupt.evals.runner import Evaluation, Places, evaluate
 from mmupt.evals.sets import EvaluationSet
 from mmupt.evals.settings import EvaluationSettings
-from mmupt.guard.guard import Guard
-from mmupt.guard.watch import Watch, hold_out
 from mmupt.models.encoding import PromptEncoder
 from mmupt.models.loading import LoadedModel, load_model, model_fingerprint
 from mmupt.models.lora import attach_adapter, merge_adapter
-from mmupt.models.start import StartModel
 from mmupt.preflight import WORLD_MODEL, Preflight, preflight
 from mmupt.recipe import Recipe, dump_recipe
 from mmupt.report.guard import in_brief
 from mmupt.report.report import lines_to_tell, write_report
-from mmupt.rewards.registry import build_reward
-from mmupt.rewards.tools import Tools
 from mmupt.runtime.checkpoints import latest_checkpoint, load_state
 from mmupt.runtime.files import write_json
 from mmupt.runtime.metrics import MetricsLog
@@ -38,12 +32,10 @@ from mmupt.runtime.phases import PhaseClock
 from mmupt.runtime.progress import Progress
 from mmupt.runtime.run_folder import RunFolder
 from mmupt.runtime.seeds import derive_seed
+from mmupt.stages.kinds import TRAINING
+from mmupt.stages.work import Work
 from mmupt.train.context import StageContext
-from mmupt.train.grpo import train_grpo
-from mmupt.train.guarding import Guarding
 from mmupt.train.settings import EvalStage, GrpoStage, SftStage
-from mmupt.train.sft import train_sft
-from mmupt.types import Prompt
 
 START = "base"
 """How results name the model before the first stage."""
@@ -137,53 +129,15 @@ class Pipeline:
             model = self._model()
         clock = self.rehearsal or PhaseClock()
         context = StageContext(self.folder, self.metrics, self.progress, stage.name, seed, checkpoint, clock)
-        steps = self._train_kind(stage, model, context)
+        again = partial(self._read_again, self.model_path)
+        work = Work(self.recipe, self.ready, context, model, again, rehearsal=self.rehearsal is not None)
+        steps = TRAINING[stage.kind](stage, work)
         if self.rehearsal is not None:
             return
         if settings.lora is not None:
             model = merge_adapter(model)
         self.loaded = model
         self.model_path = str(context.save_result(steps, model))
-
-    def _train_kind(self, stage: SftStage | GrpoStage, model: LoadedModel, context: StageContext) -> int:
-        if isinstance(stage, SftStage):
-            return train_sft(stage, model, self.ready.labeled[stage.name].rows, context)
-        start = StartModel(model, partial(self._read_again, self.model_path))
-        tools = self._tools(stage, model, start, context)
-        guard: Guard | None = None
-        if stage.kind == "upt":
-            prompts: Sequence[Prompt] = self.ready.blind[stage.name].rows
-            labels = None
-            if stage.guard.enabled and self.rehearsal is None:
-                watched, prompts = hold_out(
-                    prompts, stage.guard.watch, at_least=stage.prompts_per_step, seed=context.seed
-                )
-                watch = Watch(watched, tools, stage.guard, stage.answers, stage.reward, context.seed)
-                guard = Guard(stage.guard, watch)
-        else:
-            rows = self.ready.labeled[stage.name].rows
-            prompts = [row.prompt for row in rows]
-            labels = {row.prompt.id: row for row in rows}
-        reward = build_reward(stage.reward, stage.answers, tools=tools, seed=context.seed, labels=labels)
-        guarding = Guarding(guard, start, reward, context)
-        reference = start if stage.algo.kl_coef > 0 else None
-        return train_grpo(stage, model, prompts, reward, tools.engine, reference, guarding, context)
-
-    def _tools(self, stage: GrpoStage, model: LoadedModel, start: StartModel, context: StageContext) -> Tools:
-        def engine_of(loaded: LoadedModel) -> HFEngine:
-            return HFEngine(loaded, stage.rollout.prompts_at_once, context.clock)
-
-        return Tools(
-            loaded=model,
-            encoder=PromptEncoder(model.family, stage.prompt),
-            engine=engine_of(model),
-            engine_of=engine_of,
-            start=start,
-            rollout=stage.rollout,
-            micro_batch_tokens=stage.micro_batch_tokens,
-            logprob_chunk=stage.logprob_chunk,
-            clock=context.clock,
-        )
 
     def _read_again(self, path: str) -> nn.Module:
         return load_model(path, self.recipe.model, self.ready.device).model

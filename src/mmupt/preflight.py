@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from mmupt.data.dataset import DataSet
-from mmupt.data.settings import PromptSettings
+from mmupt.data.settings import DataSettings, PromptSettings, ReadingStage
 from mmupt.errors import DataError
 from mmupt.evals.sets import EvaluationSet
 from mmupt.models.encoding import PromptEncoder, PromptTooLong
@@ -21,8 +21,8 @@ from mmupt.models.families.base import Family
 from mmupt.models.loading import load_family
 from mmupt.recipe import Recipe
 from mmupt.runtime.device import pick_device
+from mmupt.runtime.layout import RunLayout
 from mmupt.sources import blind_prompts, evaluation_sets, labeled_rows
-from mmupt.train.settings import EvalStage, GrpoStage, SftStage
 from mmupt.types import LabeledPrompt, Prompt
 from mmupt.world.texts import world_texts
 from mmupt.world.tiny_model import build_tiny_model
@@ -67,7 +67,8 @@ def preflight(recipe: Recipe) -> Iterator[Preflight]:
         ready = Preflight(device, path)
         family = load_family(path, recipe.model)
         for stage in recipe.stages:
-            _load_stage(stage, recipe, family, ready)
+            if isinstance(stage, ReadingStage) and stage.data.maker is None:
+                load_rows(stage, recipe, family, ready, stage.data)
         if (evaluation := recipe.evaluation) is not None:
             for questions in evaluation_sets(evaluation, recipe.world):
                 ready.sets.append(questions)
@@ -78,23 +79,30 @@ def preflight(recipe: Recipe) -> Iterator[Preflight]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _load_stage(stage: SftStage | GrpoStage | EvalStage, recipe: Recipe, family: Family, ready: Preflight) -> None:
-    """`upt` gets prompts, and only prompts; nothing that holds its labels is ever made."""
-    if isinstance(stage, EvalStage):
-        return
+def load_rows(stage: ReadingStage, recipe: Recipe, family: Family, ready: Preflight, data: DataSettings) -> None:
+    """The rows of `stage` from `data`, into `ready`. `upt` gets prompts, and only prompts; nothing that holds its
+    labels is ever made. Raises DataError for rows that cannot be used, or too few."""
     prompts: Sequence[Prompt]
-    if stage.kind == "upt":
-        ready.blind[stage.name] = blind_prompts(stage.data, recipe.world)
+    if stage.reads == "prompts":
+        ready.blind[stage.name] = blind_prompts(data, recipe.world)
         prompts = ready.blind[stage.name].rows
     else:
-        ready.labeled[stage.name] = labeled_rows(stage.data, recipe.world)
+        ready.labeled[stage.name] = labeled_rows(data, recipe.world)
         prompts = [row.prompt for row in ready.labeled[stage.name].rows]
-    if isinstance(stage, GrpoStage) and stage.prompts_per_step > len(prompts):
+    fewest, key = stage.fewest
+    if fewest > len(prompts):
         raise DataError(
-            f"stages.{stage.name}.prompts_per_step is {stage.prompts_per_step}, but {stage.data.path} has only "
-            f"{len(prompts)} prompts; lower it or bring more prompts"
+            f"stages.{stage.name}.{key} is {fewest}, but {stage.data.path} has only {len(prompts)} prompts; "
+            "lower it or bring more prompts"
         )
     _check_lengths(stage.data.path, prompts, stage.data.bad_rows, stage.prompt, family)
+
+
+def load_made_rows(stage: ReadingStage, recipe: Recipe, family: Family, ready: Preflight, run: RunLayout) -> None:
+    """The same where an earlier stage of the run has made the rows, once it has."""
+    assert stage.data.maker is not None, "the stage reads rows from outside the run"
+    made = stage.data.model_copy(update={"path": str(run.made(stage.data.maker)), "split": "train"})
+    load_rows(stage, recipe, family, ready, made)
 
 
 def _check_lengths(

@@ -6,6 +6,10 @@ from typing import get_args
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+NAME_RULE = "letters, digits, `_`, `.` and `-`, with a letter or digit first"
+"""What recipes and stages may be called; both name folders."""
+
 
 class Settings(BaseModel):
     """Strict and frozen: an unknown key is an error, a value is never coerced in silence (`"8"` is not 8), and

@@ -1,4 +1,4 @@
-"""`[data]`: where rows come from. `[prompt]`: how a row is put to the model."""
+"""`[data]`: where rows come from; `[prompt]`: how a row is put to the model; and what all stages have that read rows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from mmupt.settings import Settings
+from mmupt.settings import NAME_PATTERN, NAME_RULE, Settings
+
+MADE = "stage:"
+"""How a path begins that means the rows an earlier stage of the run has made."""
 
 PAPER_SUFFIX = " Please reason step by step, and put your final answer within \\boxed{}."
 
@@ -43,14 +46,16 @@ class DataSettings(Settings):
     """Where the rows of a stage come from.
 
     `path` is a `.jsonl` or `.parquet` file, a folder holding `<split>.jsonl` or `<split>.parquet`, `hub:ORG/NAME` (a
-    Hugging Face data set), or `world:SPLIT` (the offline world: sft, rl, unlabeled, test). `subset` and `revision`
+    Hugging Face data set), `world:SPLIT` (the offline world: sft, rl, unlabeled, test), or `stage:NAME` (the rows that
+    stage NAME of the same recipe has made). `subset` and `revision`
     belong to the hub alone. `limit` takes the first rows of the source, before bad ones are left out. `placeholders`
     says how `<image>` must stand in a question: once a picture ("require"), or also not at all, and then the pictures
     are put in front ("prepend").
     """
 
     path: str = Field(
-        min_length=1, description="a .jsonl or .parquet file, a folder of <split>.jsonl, hub:ORG/NAME or world:SPLIT"
+        min_length=1,
+        description="a .jsonl or .parquet file, a folder of <split>.jsonl, hub:ORG/NAME, world:SPLIT or stage:NAME",
     )
     split: str = Field(default="train", min_length=1)
     subset: str | None = None
@@ -59,6 +64,11 @@ class DataSettings(Settings):
     limit: int | None = Field(default=None, ge=1)
     bad_rows: Literal["stop", "skip"] = "stop"
     placeholders: Literal["require", "prepend"] = "require"
+
+    @property
+    def maker(self) -> str | None:
+        """The stage that makes these rows, None where they come from outside the run."""
+        return self.path.removeprefix(MADE) if self.path.startswith(MADE) else None
 
     @model_validator(mode="after")
     def _hub_only(self) -> DataSettings:
@@ -84,3 +94,24 @@ class PromptSettings(Settings):
         if self.min_pixels > self.max_pixels:
             raise ValueError(f"min_pixels {self.min_pixels} is larger than max_pixels {self.max_pixels}")
         return self
+
+
+Reads = Literal["prompts", "labels", "pairs"]
+"""What a stage is handed: questions without any answer, questions with their labels, or preferences."""
+
+
+class ReadingStage(Settings):
+    """What every stage that reads rows has."""
+
+    name: str = Field(pattern=NAME_PATTERN, description=NAME_RULE)
+    data: DataSettings
+    prompt: PromptSettings = PromptSettings()
+
+    @property
+    def reads(self) -> Reads:
+        return "labels"
+
+    @property
+    def fewest(self) -> tuple[int, str]:
+        """The fewest rows the stage can work with, and the key that says so."""
+        return 1, "data"

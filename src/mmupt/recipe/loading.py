@@ -24,8 +24,8 @@ from mmupt.models.settings import ModelSettings
 from mmupt.recipe.overrides import apply_overrides, parse_overrides
 from mmupt.recipe.problems import explain
 from mmupt.recipe.sharing import idle_keys, merge_shared
-from mmupt.settings import Settings
-from mmupt.train.settings import NAME_PATTERN, NAME_RULE, EvalStage, GrpoStage, SftStage
+from mmupt.settings import NAME_PATTERN, NAME_RULE, Settings
+from mmupt.train.settings import EvalStage, GrpoStage, SftStage
 from mmupt.world.settings import WorldSettings
 
 RESERVED_NAMES = frozenset({"base", "evaluation"})

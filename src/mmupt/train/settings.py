@@ -9,14 +9,11 @@ from pydantic import Field, model_validator
 
 from mmupt.algo.settings import AlgoSettings
 from mmupt.answers.settings import AnswerSettings
-from mmupt.data.settings import DataSettings, PromptSettings
+from mmupt.data.settings import ReadingStage, Reads
 from mmupt.engines.settings import RolloutSettings
 from mmupt.guard.settings import GuardSettings, SelectionSettings
 from mmupt.rewards.settings import RewardSettings
-from mmupt.settings import Settings
-
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
-NAME_RULE = "letters, digits, `_`, `.` and `-`, with a letter or digit first"
+from mmupt.settings import NAME_PATTERN, NAME_RULE, Settings
 
 
 class OptimizerSettings(Settings):
@@ -32,13 +29,10 @@ class OptimizerSettings(Settings):
     final_lr_fraction: float = Field(default=0.0, ge=0, le=1)
 
 
-class TrainStage(Settings):
+class TrainStage(ReadingStage):
     """What every training stage has. `micro_batch_tokens` bounds the positions of one packed row: a forward takes as
     many whole groups as fit. `logprob_chunk` bounds the rows of logits that exist at once."""
 
-    name: str = Field(pattern=NAME_PATTERN, description=NAME_RULE)
-    data: DataSettings
-    prompt: PromptSettings = PromptSettings()
     optimizer: OptimizerSettings = OptimizerSettings()
     micro_batch_tokens: int = Field(default=16_384, ge=16)
     logprob_chunk: int = Field(default=1_024, ge=1)
@@ -66,6 +60,14 @@ class GrpoStage(TrainStage):
     select: SelectionSettings = SelectionSettings()
     algo: AlgoSettings = AlgoSettings()
     guard: GuardSettings = GuardSettings()
+
+    @property
+    def reads(self) -> Reads:
+        return "prompts" if self.kind == "upt" else "labels"
+
+    @property
+    def fewest(self) -> tuple[int, str]:
+        return self.prompts_per_step, "prompts_per_step"
 
     @model_validator(mode="before")
     @classmethod

@@ -9,7 +9,7 @@ from pydantic import Field
 from mmupt.settings import Settings
 
 Split = Literal["sft", "rl", "unlabeled", "test"]
-MixName = Literal["dice", "dice_skills", "full"]
+MixName = Literal["dice", "dice_steps", "dice_skills", "full"]
 
 
 class WorldSettings(Settings):
@@ -17,7 +17,7 @@ class WorldSettings(Settings):
     pictures; splits never share one, whatever their seeds and sizes.
 
     `mix` says what is asked about what: "dice" has four questions about dice and fits a demo of minutes;
-    "dice_skills" adds asking, describing and verifying; "full" is every picture kind, every question and every skill.
+    "dice_steps" has three that need all four faces each; "dice_skills" adds asking, describing and verifying; "full" is every picture kind, every question and every skill.
     """
 
     mix: MixName = "dice"

@@ -1,0 +1,17 @@
+"""All kinds of stages that train a model. A new one is its settings, one file here, and one line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mmupt.stages.grpo import run_rl, run_upt
+from mmupt.stages.sft import run_sft
+from mmupt.stages.work import Work
+
+TRAINING: Mapping[str, Callable[[Any, Work], int]] = {
+    "sft": run_sft,
+    "rl": run_rl,
+    "upt": run_upt,
+}
+"""What trains `work.model` in place, by kind; each returns the steps it took."""
