@@ -15,8 +15,8 @@ HERE = Path(__file__).resolve().parent
 RECIPES = HERE / "stability"
 FIGURES = ("mean@8", "greedy", "maj@8", "pass@8")
 
-WORLDS = {"healthy": 4000, "mixed": 2000, "hostile": 1100}
-"""Rows of sft behind the start models of each kind."""
+WORLDS = {"healthy": ("dice", 4000), "mixed": ("dice", 2000), "hostile": ("dice_steps", 2000)}
+"""The questions of each kind of world, and the rows of sft behind its start models."""
 
 _UNGUARDED = ("stages.upt.guard.enabled=false",)
 METHODS: dict[str, tuple[str, ...]] = {
@@ -51,7 +51,7 @@ BOTH = ("plain", "default")
 """The methods that every seed is measured with."""
 
 SKILLED = ("self_judge", "verified_vote")
-"""Rewards that ask the model whether an answer is right: their starts have learned to say (mix "dice_skills", and half
+"""Rewards that ask the model whether an answer is right: their starts have learned to say (the mix has skills too, and half
 as many rows again, since a third of them teach skills)."""
 
 
@@ -78,7 +78,7 @@ class Case:
     @property
     def settings(self) -> list[str]:
         """What start and run have in common."""
-        mix = "dice_skills" if self.skilled else "dice"
+        mix = WORLDS[self.world][0] + ("_skills" if self.skilled else "")
         return [f"seed={self.seed}", f"world.seed={self.seed}", f"world.mix={mix}"]
 
 
@@ -127,7 +127,8 @@ class Bench:
         return guard_story(self._runs / case.folder)
 
     def _start(self, case: Case) -> tuple[Path, Path, list[str]]:
-        rows = WORLDS[case.world] * 3 // 2 if case.skilled else WORLDS[case.world]
+        rows = WORLDS[case.world][1]
+        rows = rows * 3 // 2 if case.skilled else rows
         return RECIPES / "start.toml", self._runs / "starts" / case.start, [*case.settings, f"world.sft_size={rows}"]
 
     def _upt(self, case: Case) -> tuple[Path, Path, list[str]]:

@@ -15,13 +15,19 @@ Mix = Mapping[tuple[str, str], float]
 _DICE: Mix = {("dice", kind): 1.0 for kind in ("sum", "largest", "smallest", "range")}
 # Answers of many kinds, each of which needs all four faces: what a model says most often is seldom right.
 _DICE_STEPS: Mix = {("dice", kind): 1.0 for kind in ("sum", "sorted", "range")}
-_DICE_SKILLS: Mix = {**_DICE, **{("dice", skill): 0.5 for skill in SKILLS}}
+_SKILLS: Mix = {("dice", skill): 0.5 for skill in SKILLS}
 _FULL: Mix = {
     **{(name, question.kind): 1.0 for name, kind in KINDS.items() for question in kind.questions},
     **{(name, skill): 1.0 for name in KINDS for skill in SKILLS},
 }
 
-MIXES: dict[MixName, Mix] = {"dice": _DICE, "dice_steps": _DICE_STEPS, "dice_skills": _DICE_SKILLS, "full": _FULL}
+MIXES: dict[MixName, Mix] = {
+    "dice": _DICE,
+    "dice_skills": {**_DICE, **_SKILLS},
+    "dice_steps": _DICE_STEPS,
+    "dice_steps_skills": {**_DICE_STEPS, **_SKILLS},
+    "full": _FULL,
+}
 
 
 def question_kinds(mix: Mix, scene_kind: str) -> list[str]:
