@@ -1,4 +1,4 @@
-"""`[data]`: where rows come from; `[prompt]`: how a row is put to the model; and what all stages have that read rows."""
+"""`[data]`: where rows come from; `[prompt]`: how one is put to the model; and what all stages have that read rows."""
 
 from __future__ import annotations
 
