@@ -51,8 +51,8 @@ BOTH = ("plain", "default")
 """The methods that every seed is measured with."""
 
 SKILLED = ("self_judge", "verified_vote")
-"""Rewards that ask the model whether an answer is right: their starts have learned to say (a mix with skills, and half as
-many rows again, since a third of them teach skills)."""
+"""Rewards that ask the model whether an answer is right: their starts have learned to say (a mix with skills, and half
+as many rows again, since a third of them teach skills)."""
 
 
 @dataclass(frozen=True, slots=True)
