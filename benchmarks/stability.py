@@ -17,18 +17,20 @@ questions, 8 sampled answers and one greedy each, before and after on the same r
 voting as published; `default` is what an `upt` stage does where its recipe chooses nothing; every other method is one
 reward, its settings at their defaults, without the guard. `ground_truth` reads labels, `random` reads nothing.
 
-Starts and runs are kept under --runs and are not made again, so a benchmark that was interrupted goes on.
+Starts and runs are kept under --runs, figures in stability/figures.json, and neither is made again, so a benchmark that
+was interrupted goes on. `--fresh` forgets the figures; `--quick` never looks at them.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from stability_figure import draw
-from stability_runs import BOTH, FIGURES, METHODS, WORLDS, Bench, Case
+from stability_runs import BOTH, FIGURES, METHODS, RECIPES, WORLDS, Bench, Case, Result
 
 
 def quick(bench: Bench, seed: int) -> dict[str, Mapping[str, float]]:
@@ -53,57 +55,98 @@ def quick(bench: Bench, seed: int) -> dict[str, Mapping[str, float]]:
 
 def table(bench: Bench, cases: Sequence[Case]) -> list[str]:
     """Markdown: a row a run, points in percent."""
-    head = ["world", "seed", "method", *(f"{name} before, after" for name in FIGURES), "guard"]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    figures = " | ".join(f"{name} before, after" for name in FIGURES)
+    lines = [
+        f"| world | seed | method | {figures} | change of mean@8 (95 %) | guard |",
+        "|" + "---|" * (len(FIGURES) + 5),
+    ]
     for case in cases:
-        before, after = bench.start(case), bench.end(case)
-        cells = [f"{100 * before[name]:.1f}, {100 * after[name]:.1f}" for name in FIGURES]
-        lines.append("| " + " | ".join([case.world, str(case.seed), case.method, *cells, bench.story(case)]) + " |")
+        found = bench.result(case)
+        value, low, high = (100 * number for number in found.change)
+        cells = [
+            *(case.world, str(case.seed), case.method),
+            *(f"{100 * found.before[name]:.1f}, {100 * found.after[name]:.1f}" for name in FIGURES),
+            f"{value:+.1f} ({low:+.1f} to {high:+.1f})",
+            found.guard,
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
     return lines
 
 
-def verdicts(bench: Bench, seeds: Sequence[int]) -> list[str]:
-    """The bars, one sentence each, met or not."""
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """What must hold in at least `needed` of the seeds; `passed` has one entry a seed."""
 
-    def ends(world: str, method: str, figure: str = "mean@8") -> list[float]:
-        return [bench.end(Case(world, seed, method))[figure] for seed in seeds]
+    text: str
+    needed: int
+    passed: Sequence[bool]
 
-    def starts(world: str, figure: str = "mean@8") -> list[float]:
-        return [bench.start(Case(world, seed, "plain"))[figure] for seed in seeds]
+    def __str__(self) -> str:
+        met = "met" if sum(self.passed) >= self.needed else "MISSED"
+        return f"{met}: {self.text} in {sum(self.passed)} of {len(self.passed)} (bar {self.needed})"
 
-    def counted(passed: Sequence[bool], needed: int, text: str) -> str:
-        return (
-            f"{'met' if sum(passed) >= needed else 'MISSED'}: {text} in {sum(passed)} of {len(passed)} (bar {needed})"
-        )
 
+def bars(bench: Bench, seeds: Sequence[int]) -> list[Bar]:
+    """What the default must show, seed by seed."""
     n = len(seeds)
     most = n - n // 5
-    hostile, mixed, healthy = starts("hostile"), starts("mixed"), starts("healthy")
-    lost = [s - e >= 0.10 for s, e in zip(hostile, ends("hostile", "plain"), strict=True)]
-    kept = [e >= s - 0.01 for s, e in zip(hostile, ends("hostile", "default"), strict=True)]
-    closed = [
-        (e - s) >= 0.7 * (m - s)
-        for s, m, e in zip(healthy, starts("healthy", "maj@8"), ends("healthy", "default"), strict=True)
-    ]
-    spared = [
-        s - d < 0.5 * (s - p) or d >= s
-        for s, p, d in zip(
-            starts("healthy", "pass@8"),
-            ends("healthy", "plain", "pass@8"),
-            ends("healthy", "default", "pass@8"),
-            strict=True,
-        )
-    ]
-    above_start = [e > s for s, e in zip(mixed, ends("mixed", "default"), strict=True)]
-    above_plain = [d > p for p, d in zip(ends("mixed", "plain"), ends("mixed", "default"), strict=True)]
+
+    def over(world: str, holds: Callable[[Result, Result], bool]) -> list[bool]:
+        """`holds(plain, default)` for each seed."""
+        return [
+            holds(bench.result(Case(world, seed, "plain")), bench.result(Case(world, seed, "default")))
+            for seed in seeds
+        ]
+
+    mean, vote, best = "mean@8", "maj@8", "pass@8"
     return [
-        counted(lost, most, "hostile: plain voting loses at least 10 points of mean@8"),
-        counted(kept, n, "hostile: the default ends at most 1 point below its start"),
-        counted(closed, n, "healthy: the default closes at least 70 % of the distance to the start's maj@8"),
-        counted(spared, n, "healthy: the default costs less than half of the pass@8 that plain voting costs"),
-        counted(above_start, n, "mixed: the default ends above its start"),
-        counted(above_plain, most, "mixed: the default ends above plain voting"),
+        Bar("hostile: the start's majority is mostly wrong", n, over("hostile", lambda p, d: d.before[vote] < 0.5)),
+        Bar(
+            "hostile: plain voting loses at least 10 points of mean@8",
+            most,
+            over("hostile", lambda p, d: p.before[mean] - p.after[mean] >= 0.10),
+        ),
+        Bar(
+            "hostile: the default ends at most 1 point below its start",
+            n,
+            over("hostile", lambda p, d: d.after[mean] >= d.before[mean] - 0.01),
+        ),
+        Bar(
+            "healthy: the default closes at least 70 % of the distance from mean@8 to the start's maj@8",
+            n,
+            over("healthy", lambda p, d: d.after[mean] - d.before[mean] >= 0.7 * (d.before[vote] - d.before[mean])),
+        ),
+        Bar(
+            "healthy: the default loses less than half of the pass@8 that plain voting loses",
+            n,
+            over("healthy", lambda p, d: d.before[best] - d.after[best] < max(0.0, p.before[best] - p.after[best]) / 2),
+        ),
+        Bar(
+            "healthy: the guard neither stops the run nor goes back",
+            n,
+            over("healthy", lambda p, d: not any(word in d.guard for word in ("stopped", "back", "begin"))),
+        ),
+        Bar("mixed: the default ends above its start", n, over("mixed", lambda p, d: d.after[mean] > d.before[mean])),
+        Bar(
+            "mixed: the default ends above plain voting",
+            most,
+            over("mixed", lambda p, d: d.after[mean] > p.after[mean]),
+        ),
     ]
+
+
+def randoms(bench: Bench, cases: Sequence[Case]) -> list[str]:
+    """What a reward without any information gained: nothing beyond noise, or how much."""
+    lines = []
+    for case in cases:
+        if case.method == "random":
+            value, low, high = bench.result(case).change
+            gained = "gains nothing" if low <= 0 else "GAINS"
+            lines.append(
+                f"random reward, {case.world} {case.seed}: {gained}: {100 * value:+.1f} points of mean@8 "
+                f"({100 * low:+.1f} to {100 * high:+.1f})"
+            )
+    return lines
 
 
 def write_docs(file: Path, lines: Sequence[str]) -> None:
@@ -124,42 +167,37 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/stability"))
     parser.add_argument("--jobs", type=int, default=2, help="processes at a time (2)")
     parser.add_argument("--quick", action="store_true", help="one seed of hostile and healthy")
+    parser.add_argument("--fresh", action="store_true", help="forget the figures that are kept")
+    parser.add_argument("--kept", action="store_true", help="run nothing: tables and figure of what is kept")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--docs", type=Path, help="write the tables into this page")
     parser.add_argument("--plot", type=Path, help="draw the figure into this folder")
     arguments = parser.parse_args()
-    bench = Bench(arguments.runs, arguments.jobs)
     if arguments.quick:
-        found = quick(bench, 0)
+        found = quick(Bench(arguments.runs / "quick", arguments.jobs), 0)
         print(json.dumps(found) if arguments.json else json.dumps(found, indent=2))
         return
+    kept = RECIPES / "figures.json"
+    if arguments.fresh:
+        kept.unlink(missing_ok=True)
+    bench = Bench(arguments.runs, arguments.jobs, kept)
     cases = [
         Case(world, seed, method)
         for method in arguments.methods
         for world in arguments.worlds
         for seed in range(arguments.seeds if method in BOTH else arguments.other_seeds)
     ]
+    if arguments.kept:
+        cases = [case for case in cases if bench.known(case)]
     bench.make(cases)
     complete = set(BOTH) <= set(arguments.methods) and set(WORLDS) <= set(arguments.worlds)
     lines = [*table(bench, cases), ""]
     if complete:
-        lines += [f"- {line}" for line in verdicts(bench, range(arguments.seeds))]
+        lines += [f"- {bar}" for bar in bars(bench, range(arguments.seeds))]
+    lines += [f"- {line}" for line in randoms(bench, cases)]
     if arguments.json:
-        print(
-            json.dumps(
-                [
-                    {
-                        "world": c.world,
-                        "seed": c.seed,
-                        "method": c.method,
-                        "before": bench.start(c),
-                        "after": bench.end(c),
-                        "guard": bench.story(c),
-                    }
-                    for c in cases
-                ]
-            )
-        )
+        rows = [{"world": c.world, "seed": c.seed, "method": c.method, **asdict(bench.result(c))} for c in cases]
+        print(json.dumps(rows))
     else:
         print("\n".join(lines))
     if arguments.docs is not None:

@@ -1,4 +1,4 @@
-"""The runs of benchmarks/stability.py: what is trained from what, made once and kept."""
+"""The runs of benchmarks/stability.py: what is trained from what, made once, their figures kept in one small file."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from mmupt.evals.compare.comparing import compare_runs
 
 HERE = Path(__file__).resolve().parent
 RECIPES = HERE / "stability"
@@ -89,6 +91,13 @@ def figures(folder: Path) -> dict[str, float]:
     return {name: float(last[name]) for name in FIGURES}
 
 
+def change(start: Path, run: Path) -> tuple[float, float, float]:
+    """Of mean@8, on the same questions: the difference, and its 95 % interval over questions."""
+    (measured,) = compare_runs(str(start), str(run)).sets
+    (figure,) = (figure for figure in measured.figures if figure.name == "mean@8")
+    return figure.difference.value, figure.difference.low, figure.difference.high
+
+
 def guard_story(folder: Path) -> str:
     """What the guard did, in a few words."""
     file = folder / "guard" / "upt.json"
@@ -106,25 +115,56 @@ def guard_story(folder: Path) -> str:
     return ", ".join(parts) or (f"{warned} warning{'s' if warned > 1 else ''}" if warned else "nothing seen")
 
 
-class Bench:
-    """Makes what is not there yet, `jobs` processes at a time, one thread each."""
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Figures before and after a run; of the paired change of mean@8 value, low and high of its 95 % interval; what the
+    guard did; with which versions it ran."""
 
-    def __init__(self, runs: Path, jobs: int) -> None:
-        self._runs, self._jobs = runs, jobs
+    before: Mapping[str, float]
+    after: Mapping[str, float]
+    change: Sequence[float]
+    guard: str
+    versions: Mapping[str, str]
+
+
+class Bench:
+    """Makes what is not there yet, `jobs` processes at a time, one thread each. `kept` is a file with earlier results;
+    what stands in it is not run again, wherever its run folder has gone."""
+
+    def __init__(self, runs: Path, jobs: int, kept: Path | None = None) -> None:
+        self._runs, self._jobs, self._kept = runs, jobs, kept
+        entries = json.loads(kept.read_text(encoding="utf-8")) if kept is not None and kept.exists() else {}
+        self._results = {key: Result(**entry) for key, entry in entries.items()}
 
     def make(self, cases: Sequence[Case]) -> None:
-        starts = {case.start: case for case in cases}
-        self._all([self._start(case) for case in starts.values()])
-        self._all([self._upt(case) for case in cases])
+        """Every case, its start first."""
+        missing = [case for case in cases if case.folder not in self._results]
+        self._all([self._start(case) for case in {case.start: case for case in missing}.values()])
+        self._all([self._upt(case) for case in missing])
+        for case in missing:
+            folder, start = self._runs / case.folder, self._runs / "starts" / case.start
+            versions = json.loads((folder / "run.json").read_text(encoding="utf-8"))["versions"]
+            found = Result(figures(start), figures(folder), change(start, folder), guard_story(folder), versions)
+            self._results[case.folder] = found
+        if self._kept is not None and missing:
+            entries = {key: asdict(self._results[key]) for key in sorted(self._results)}
+            self._kept.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
 
-    def start(self, case: Case) -> dict[str, float]:
-        return figures(self._runs / "starts" / case.start)
+    def known(self, case: Case) -> bool:
+        """Whether a case has been made."""
+        return case.folder in self._results
 
-    def end(self, case: Case) -> dict[str, float]:
-        return figures(self._runs / case.folder)
+    def result(self, case: Case) -> Result:
+        return self._results[case.folder]
+
+    def start(self, case: Case) -> Mapping[str, float]:
+        return self.result(case).before
+
+    def end(self, case: Case) -> Mapping[str, float]:
+        return self.result(case).after
 
     def story(self, case: Case) -> str:
-        return guard_story(self._runs / case.folder)
+        return self.result(case).guard
 
     def _start(self, case: Case) -> tuple[Path, Path, list[str]]:
         rows = WORLDS[case.world][1]
