@@ -17,7 +17,7 @@ HERE = Path(__file__).resolve().parent
 RECIPES = HERE / "stability"
 FIGURES = ("mean@8", "greedy", "maj@8", "pass@8")
 
-WORLDS = {"healthy": ("dice", 4000), "mixed": ("dice", 2000), "hostile": ("dice_steps", 2000)}
+WORLDS = {"healthy": ("dice", 4000), "mixed": ("dice", 2000), "hostile": ("dice_many", 1500)}
 """The questions of each kind of world, and the rows of sft behind its start models."""
 
 _UNGUARDED = ("stages.upt.guard.enabled=false",)

@@ -21,7 +21,7 @@ from mmupt.evals.settings import EvaluationSettings
 from mmupt.models.encoding import PromptEncoder
 from mmupt.models.loading import LoadedModel, load_model, model_fingerprint
 from mmupt.models.lora import attach_adapter, merge_adapter
-from mmupt.preflight import WORLD_MODEL, Preflight, preflight
+from mmupt.preflight import WORLD_MODEL, Preflight, load_made_rows, preflight
 from mmupt.recipe import Recipe, dump_recipe
 from mmupt.report.guard import in_brief
 from mmupt.report.report import lines_to_tell, write_report
@@ -31,11 +31,12 @@ from mmupt.runtime.metrics import MetricsLog
 from mmupt.runtime.phases import PhaseClock
 from mmupt.runtime.progress import Progress
 from mmupt.runtime.run_folder import RunFolder
-from mmupt.runtime.seeds import derive_seed
 from mmupt.stages.kinds import TRAINING
-from mmupt.stages.work import Work
+from mmupt.stages.work import Work, stage_seed
 from mmupt.train.context import StageContext
 from mmupt.train.settings import EvalStage, GrpoStage, SftStage
+
+TrainingStage = SftStage | GrpoStage
 
 START = "base"
 """How results name the model before the first stage."""
@@ -104,11 +105,16 @@ class Pipeline:
                 assert evaluation is not None, "a recipe with an eval stage has an [evaluation] table"
                 self._measure(stage.name, evaluation)
                 continue
+            if self._ended(stage):
+                self.progress.note(f"{stage.name}: left out, as the guard has ended the stage that it follows")
+                continue
+            if stage.data.maker is not None:
+                load_made_rows(stage, self.recipe, self._model().family, self.ready, self.folder)
             self._train(stage)
             if evaluation is not None and evaluation.every_stage:
                 self._measure(stage.name, evaluation)
 
-    def _train(self, stage: SftStage | GrpoStage) -> None:
+    def _train(self, stage: TrainingStage) -> None:
         """Train, and hand the result on through the disk, unless that was done before the run was interrupted."""
         checkpoint = latest_checkpoint(self.folder.checkpoints(stage.name))
         state = load_state(checkpoint) if checkpoint is not None else {}
@@ -119,7 +125,7 @@ class Pipeline:
         step = int(str(state.get("step", 0)))
         self.metrics.truncate_after(stage.name, step, [s.name for s in self.recipe.stages])
         self.progress.note(f"{stage.name}: {_what(stage, self.ready)}" + (f", on from step {step}" if step else ""))
-        seed = derive_seed(self.recipe.seed, "stage", stage.name)
+        seed = stage_seed(self.recipe, stage.name)
         settings = self.recipe.model
         if settings.lora is not None:
             model = attach_adapter(self._model(), settings.lora, seed)
@@ -138,6 +144,17 @@ class Pipeline:
             model = merge_adapter(model)
         self.loaded = model
         self.model_path = str(context.save_result(steps, model))
+
+    def _ended(self, stage: TrainingStage) -> bool:
+        """Whether the guard of a stage that this one follows has ended it, so that this one does not begin."""
+        if not isinstance(stage, GrpoStage) or stage.guard.follows is None:
+            return False
+        followed = next(s for s in self.recipe.stages if s.name == stage.guard.follows)
+        assert isinstance(followed, GrpoStage), "a recipe's guards follow label-free stages"
+        left = self.folder.guard_legacy(followed.name)
+        if not left.exists():
+            return self._ended(followed)
+        return bool(json.loads(left.read_text(encoding="utf-8"))["guard"]["ended"])
 
     def _read_again(self, path: str) -> nn.Module:
         return load_model(path, self.recipe.model, self.ready.device).model
@@ -240,7 +257,7 @@ class Pipeline:
             )
 
 
-def _what(stage: SftStage | GrpoStage, ready: Preflight) -> str:
+def _what(stage: TrainingStage, ready: Preflight) -> str:
     if isinstance(stage, GrpoStage) and stage.kind == "upt":
         count, kind = len(ready.blind[stage.name].rows), "questions without labels"
     else:

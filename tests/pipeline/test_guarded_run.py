@@ -114,3 +114,38 @@ def test_teachers_survive_a_kill(micro: Micro, tmp_path: Path, reward: str) -> N
         patched.setattr(grpo, "write_groups", fifth_is_the_last)
         run_recipe(recipe_of(micro, tmp_path / "killed", **named))
     assert final(run_recipe(recipe_of(micro, tmp_path / "killed", **named), resume=True)) == final(whole)
+
+
+def rounds(micro: Micro, run_dir: Path, **guard: Any) -> Any:
+    """Two rounds of one label-free stage and a stage behind them that follows nobody."""
+
+    def edit(table: dict[str, Any]) -> None:
+        upt = next(entry for entry in table["stages"] if entry["kind"] == "upt")
+        upt.update(guard={"watch": 8, "watch_samples": 3, "every": 2, **guard}, steps=2)
+        table.update(stages=[upt, {**upt, "name": "other"}], run_dir=str(run_dir))
+        table.update(loop={"stages": ["upt"], "rounds": 2})
+        table["world"]["unlabeled_size"] = 90
+        del table["evaluation"]
+
+    return load_recipe(str(micro(edit)))
+
+
+def test_a_guard_that_follows_holds_against_the_first_start(micro: Micro, tmp_path: Path) -> None:
+    layout = RunLayout(run_recipe(rounds(micro, tmp_path / "run", gate=False)))
+    first, second = (json.loads(layout.guard(name).read_text()) for name in ("upt-1", "upt-2"))
+    assert first["watched"] == 8 and second["start"] == first["start"], "nobody has asked the second round's start"
+    assert second["measurements"] != first["measurements"], "the second round's model was measured"
+    legacy = [json.loads(layout.guard_legacy(name).read_text())["guard"] for name in ("upt-1", "upt-2", "other")]
+    assert legacy[0]["labels"] == legacy[1]["labels"] != legacy[2]["labels"]
+    assert legacy[0]["start"]["prompts"].keys() == legacy[1]["start"]["prompts"].keys()
+
+
+def test_no_round_follows_one_that_the_guard_has_ended(micro: Micro, tmp_path: Path, turning: None) -> None:
+    recipe = rounds(micro, tmp_path / "run", gate=False)
+    first, second, other = recipe.stages
+    longer = recipe.model_copy(update={"stages": (first.model_copy(update={"steps": 6}), second, other)})
+    layout = RunLayout(run_recipe(longer))
+    steps = [(record["stage"], record["step"]) for record in read_metrics(layout.metrics)]
+    assert [step for stage, step in steps if stage == "upt-1"] == [1, 2, 3, 4, 5], "ended behind its fifth"
+    assert {stage for stage, _ in steps} == {"upt-1", "other"}
+    assert not layout.checkpoints("upt-2").exists()

@@ -4,7 +4,7 @@ nor rewards; `train/guarding.py` does what it says."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mmupt.guard.bounds import SCORE, Reading, anchors, better, figures, read_groups, read_watch
@@ -37,7 +37,8 @@ class Verdict:
 
 class Guard:
     """`begin` before the first step, `observe` behind each, `finish` behind the last. `shut` says after `begin` whether
-    the stage should not begin at all. `state` and `load_state` carry everything over a resume."""
+    the stage should not begin at all. `state` and `load_state` carry everything over a resume; `legacy` and `inherit`
+    carry what was seen from one stage to the next."""
 
     def __init__(self, settings: GuardSettings, watch: Watching) -> None:
         self.settings = settings
@@ -56,6 +57,26 @@ class Guard:
         self._bounds: dict[str, dict[str, Any]] = {}
         self._stopped_at: int | None = None
         self._rolled_back_to: int | None = None
+
+    def legacy(self) -> dict[str, Any]:
+        """What a guard that follows this one goes by. `ended` says that nothing should follow."""
+        return {
+            "ended": self.shut or self._stopped_at is not None,
+            "labels": {prompt_id: label.as_json() for prompt_id, label in self._labels.items()},
+            "start": self._start.as_json() if self._start else None,
+            "best": self._best.as_json() if self._best else None,
+            "slowed": self._ladder.slowed,
+            "frozen": self._frozen,
+        }
+
+    def inherit(self, legacy: Mapping[str, Any]) -> None:
+        """In place of `begin`: start and best model are those of the stage that is followed, whose last model is step 0
+        of this one. The watched prompts must be the same."""
+        self._labels = {prompt_id: Label(*entry) for prompt_id, entry in legacy["labels"].items()}
+        self._start = Measurement.from_json(legacy["start"]) if legacy["start"] else None
+        best = Measurement.from_json(legacy["best"]) if legacy["best"] else None
+        self._best = replace(best, step=0) if best else None
+        self._ladder.slowed, self._frozen = legacy["slowed"], legacy["frozen"]
 
     def begin(self) -> list[Event]:
         """Asks the start for its answers, and measures it against them."""

@@ -24,6 +24,10 @@ class GuardSettings(Settings):
     label-free score, beyond what chance explains. `slow_factor` is what "slow" multiplies the learning rate by (and
     divides the KL coefficient by). `refresh_every` steps without trouble let start_vote ask the newest model
     ("refresh", 0 for never).
+
+    `follows` names an earlier stage whose guard this one carries on: the same watched prompts, held against the start
+    of that stage and the best model so far. Where that stage was ended by its guard, this one does not begin. The
+    rounds of a `[loop]` follow each other by themselves.
     """
 
     enabled: bool = True
@@ -37,6 +41,7 @@ class GuardSettings(Settings):
     margin: float = Field(default=0.05, gt=0, lt=1)
     slow_factor: float = Field(default=0.5, gt=0, lt=1)
     refresh_every: int = Field(default=0, ge=0)
+    follows: str | None = None
 
     @model_validator(mode="after")
     def _sensible(self) -> GuardSettings:

@@ -18,11 +18,15 @@ from typing import Annotated, Any
 import tomli_w
 from pydantic import Field, ValidationError, model_validator
 
+from mmupt.data.settings import MADE, ReadingStage
 from mmupt.errors import ConfigError
 from mmupt.evals.settings import EvaluationSettings
 from mmupt.models.settings import ModelSettings
-from mmupt.recipe.overrides import apply_overrides, parse_overrides
+from mmupt.recipe.kinds import MAKES, READS
+from mmupt.recipe.overrides import Key, apply_overrides, parse_overrides
 from mmupt.recipe.problems import explain
+from mmupt.recipe.rounds import LOOP, Looped, unroll
+from mmupt.recipe.rounds import misplaced as misplaced_rounds
 from mmupt.recipe.sharing import idle_keys, merge_shared
 from mmupt.settings import NAME_PATTERN, NAME_RULE, Settings
 from mmupt.train.settings import EvalStage, GrpoStage, SftStage
@@ -51,8 +55,9 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _stages_fit_together(self) -> Recipe:
-        stages = [(stage.name, stage.kind) for stage in self.stages]
-        if problems := _misfits(stages, has_evaluation=self.evaluation is not None):
+        if problems := _misfits(
+            [_Place.of(stage) for stage in self.stages], has_evaluation=self.evaluation is not None
+        ):
             raise ValueError("; ".join(problems))
         return self
 
@@ -89,16 +94,43 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError([f"not valid TOML: {error}", *problems], where=source) from None
     overridden, misplaced = apply_overrides(document, parsed)
+    loop = document.pop(LOOP, None)
+    overridden = [key for key in overridden if key[0] != LOOP]
     problems += [*misplaced, *idle_keys(document, overridden)]
-    recipe: Recipe | None = None
-    try:
-        recipe = Recipe.model_validate(merge_shared(document))
-    except ValidationError as error:
-        problems += explain(error, Recipe, document, overridden)
-        problems += _misfits(_stage_names(document), has_evaluation=document.get("evaluation", "none") != "none")
+    recipe = _validated(document, overridden, problems)
+    if loop is not None:
+        recipe = _repeated(loop, document, recipe, overridden, problems)
     if recipe is None or problems:
         raise ConfigError(problems, where=source)
     return recipe
+
+
+def _validated(document: dict[str, Any], overridden: Sequence[Key], problems: list[str]) -> Recipe | None:
+    """The recipe of the document, or None and what is wrong with it among the problems."""
+    try:
+        return Recipe.model_validate(merge_shared(document))
+    except ValidationError as error:
+        problems += explain(error, Recipe, document, overridden)
+        problems += _misfits(_stage_tables(document), has_evaluation=document.get("evaluation", "none") != "none")
+    return None
+
+
+def _repeated(
+    loop: object, document: dict[str, Any], once: Recipe | None, overridden: Sequence[Key], problems: list[str]
+) -> Recipe | None:
+    """The recipe with its `[loop]` written out. Faults are told of the stages as they were written, so only where these
+    have none is anything repeated."""
+    try:
+        settings = Looped.model_validate({LOOP: loop}).loop
+    except ValidationError as error:
+        problems += explain(error, Looped, {LOOP: loop}, ())
+        return None
+    if once is None:
+        return None
+    if found := misplaced_rounds(settings, document):
+        problems += found
+        return None
+    return _validated(unroll(settings, document), (), problems)
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -147,9 +179,38 @@ def _read(name_or_path: str) -> tuple[str, str]:
         raise ConfigError(f"not UTF-8 text at byte {error.start}; save it as UTF-8", where=name_or_path) from None
 
 
-def _misfits(stages: Sequence[tuple[Any, Any]], *, has_evaluation: bool) -> list[str]:
-    """What is wrong between the stages, given as (name, kind)."""
-    names = [name for name, _ in stages]
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Of a stage what matters to the others: which one makes its rows, which one's guard it carries on."""
+
+    name: str
+    kind: str | None
+    maker: str | None = None
+    follows: str | None = None
+
+    @staticmethod
+    def of(stage: Stage) -> _Place:
+        maker = stage.data.maker if isinstance(stage, ReadingStage) else None
+        follows = stage.guard.follows if isinstance(stage, GrpoStage) else None
+        return _Place(stage.name, stage.kind, maker, follows)
+
+    @staticmethod
+    def written(table: dict[str, Any]) -> _Place:
+        """Of a stage that has not been checked, and may hold anything."""
+        path, follows = _text_at(table, "data", "path"), _text_at(table, "guard", "follows")
+        maker = path.removeprefix(MADE) if path is not None and path.startswith(MADE) else None
+        return _Place(table["name"], _text_at(table, "kind"), maker, follows)
+
+
+def _text_at(node: Any, *keys: str) -> str | None:
+    for key in keys:
+        node = node.get(key) if isinstance(node, dict) else None
+    return node if isinstance(node, str) else None
+
+
+def _misfits(stages: Sequence[_Place], *, has_evaluation: bool) -> list[str]:
+    """What is wrong between the stages."""
+    names = [stage.name for stage in stages]
     problems = [
         f'stages: {names.count(name)} stages are named "{name}"; give each its own name'
         for name in dict.fromkeys(names)
@@ -157,14 +218,33 @@ def _misfits(stages: Sequence[tuple[Any, Any]], *, has_evaluation: bool) -> list
     ]
     taken = sorted(RESERVED_NAMES.intersection(names))
     problems += [f'stages: the name "{name}" is taken by mmupt; choose another' for name in taken]
-    measured = [str(name) for name, kind in stages if kind == "eval"]
+    measured = [stage.name for stage in stages if stage.kind == "eval"]
     if measured and not has_evaluation:
         problems.append(f"stages.{measured[0]}: an eval stage needs the table [evaluation], which says what to measure")
+    for index, stage in enumerate(stages):
+        earlier = {other.name: other.kind for other in stages[:index]}
+        if stage.maker is not None and earlier.get(stage.maker) not in MAKES:
+            makers = [name for name, kind in earlier.items() if kind in MAKES]
+            problems.append(
+                f'stages.{stage.name}.data.path: "{MADE}{stage.maker}" is no earlier stage that makes rows; '
+                + (f"there is {', '.join(makers)}" if makers else f"such are of kind {', '.join(MAKES)}")
+            )
+        elif stage.maker is not None and stage.kind is not None:
+            made, wanted = MAKES[str(earlier[stage.maker])], READS.get(stage.kind, ())
+            if made not in wanted:
+                problems.append(
+                    f'stages.{stage.name}.data.path: stage "{stage.maker}" makes {made}, and kind "{stage.kind}" '
+                    f"learns from {' or '.join(wanted)}"
+                )
+        if stage.follows is not None and earlier.get(stage.follows) != "upt":
+            problems.append(
+                f'stages.{stage.name}.guard.follows: "{stage.follows}" is no earlier stage of kind "upt"; name one'
+            )
     return problems
 
 
-def _stage_names(document: dict[str, Any]) -> list[tuple[Any, Any]]:
-    """(name, kind) of the stages of an unchecked document, without those that have no proper name."""
+def _stage_tables(document: dict[str, Any]) -> list[_Place]:
+    """The stages of an unchecked document, without those that have no proper name."""
     stages = document.get("stages")
     tables = [stage for stage in (stages if isinstance(stages, list) else ()) if isinstance(stage, dict)]
-    return [(table["name"], table.get("kind")) for table in tables if isinstance(table.get("name"), str)]
+    return [_Place.written(table) for table in tables if isinstance(table.get("name"), str)]

@@ -12,8 +12,9 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from mmupt.recipe.kinds import STAGE_MODELS
 from mmupt.recipe.overrides import Key
-from mmupt.recipe.sharing import SHARED, STAGE_MODELS, dotted, home
+from mmupt.recipe.sharing import SHARED, dotted, home
 from mmupt.settings import Settings
 
 _LONGEST_VALUE = 80

@@ -12,12 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mmupt.evals.settings import EvaluationSettings
+from mmupt.recipe.kinds import STAGE_MODELS
 from mmupt.recipe.overrides import Key
-from mmupt.settings import Settings
-from mmupt.train.settings import EvalStage, GrpoStage, SftStage
 
-STAGE_MODELS: Mapping[str, type[Settings]] = {"sft": SftStage, "rl": GrpoStage, "upt": GrpoStage, "eval": EvalStage}
-SHARED: frozenset[str] = frozenset({*SftStage.model_fields, *GrpoStage.model_fields} - {"name", "kind"})
+SHARED: frozenset[str] = frozenset(
+    {key for model in STAGE_MODELS.values() for key in model.model_fields} - {"name", "kind"}
+)
 """The top-level keys that are merged into stages."""
 
 

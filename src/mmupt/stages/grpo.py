@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from mmupt.guard.guard import Guard
 from mmupt.guard.watch import Watch, hold_out
@@ -22,11 +24,26 @@ def run_rl(stage: GrpoStage, work: Work) -> int:
 
 def run_upt(stage: GrpoStage, work: Work) -> int:
     """Trains the model in place on its own votes, some prompts being kept for the guard; returns the steps."""
-    prompts: Sequence[Prompt] = work.ready.blind[stage.name].rows
-    watched: Sequence[Prompt] | None = None
-    if stage.guard.enabled and not work.rehearsal:
-        watched, prompts = hold_out(prompts, stage.guard.watch, at_least=stage.prompts_per_step, seed=work.context.seed)
-    return _train(stage, work, prompts, watched, None)
+    prompts = work.prompts_of(stage)
+    if not stage.guard.enabled or work.rehearsal:
+        return _train(stage, work, prompts, None, None)
+    first = _first(stage, work)
+    watched, rest = hold_out(
+        work.prompts_of(first), first.guard.watch, at_least=first.prompts_per_step, seed=work.seed_of(first.name)
+    )
+    if first is not stage:
+        kept = {prompt.id for prompt in watched}
+        rest = [prompt for prompt in prompts if prompt.id not in kept]
+    return _train(stage, work, rest, watched, None)
+
+
+def _first(stage: GrpoStage, work: Work) -> GrpoStage:
+    """The stage whose guard this one carries on, through all that lie between; the stage itself where it follows
+    none."""
+    by_name = {s.name: s for s in work.recipe.stages if isinstance(s, GrpoStage)}
+    while stage.guard.follows is not None:
+        stage = by_name[stage.guard.follows]
+    return stage
 
 
 def _train(
@@ -47,8 +64,19 @@ def _train(
     )
     guard: Guard | None = None
     if watched is not None:
-        guard = Guard(stage.guard, Watch(watched, tools, stage.guard, stage.answers, stage.reward, context.seed))
+        seed = work.seed_of(_first(stage, work).name)
+        guard = Guard(stage.guard, Watch(watched, tools, stage.guard, stage.answers, stage.reward, seed))
     reward = build_reward(stage.reward, stage.answers, tools=tools, seed=context.seed, labels=labels)
-    guarding = Guarding(guard, start, reward, context)
+    guarding = Guarding(guard, start, reward, context, _legacy(stage, work) if guard is not None else None)
     reference = start if stage.algo.kl_coef > 0 else None
-    return train_grpo(stage, work.model, prompts, reward, tools.engine, reference, guarding, context)
+    steps = train_grpo(stage, work.model, prompts, reward, tools.engine, reference, guarding, context)
+    guarding.close()
+    return steps
+
+
+def _legacy(stage: GrpoStage, work: Work) -> Mapping[str, Any] | None:
+    """What the guard that this one carries on has left."""
+    if stage.guard.follows is None:
+        return None
+    left: dict[str, Any] = json.loads(work.context.run.guard_legacy(stage.guard.follows).read_text(encoding="utf-8"))
+    return left

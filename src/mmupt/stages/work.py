@@ -13,10 +13,18 @@ from mmupt.engines.settings import RolloutSettings
 from mmupt.models.encoding import PromptEncoder
 from mmupt.models.loading import LoadedModel
 from mmupt.models.start import StartModel
-from mmupt.preflight import Preflight
+from mmupt.preflight import Preflight, load_made_rows
 from mmupt.recipe import Recipe
 from mmupt.rewards.tools import Tools
+from mmupt.runtime.seeds import derive_seed
 from mmupt.train.context import StageContext
+from mmupt.train.settings import GrpoStage
+from mmupt.types import Prompt
+
+
+def stage_seed(recipe: Recipe, stage: str) -> int:
+    """Stages of one recipe draw different random numbers, whatever else the recipe holds."""
+    return derive_seed(recipe.seed, "stage", stage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +38,16 @@ class Work:
     model: LoadedModel
     read_again: Callable[[], nn.Module]
     rehearsal: bool = False
+
+    def seed_of(self, stage: str) -> int:
+        """What the random numbers of a stage derive from."""
+        return stage_seed(self.recipe, stage)
+
+    def prompts_of(self, stage: GrpoStage) -> tuple[Prompt, ...]:
+        """The questions of a label-free stage, this one or an earlier one."""
+        if stage.name not in self.ready.blind:
+            load_made_rows(stage, self.recipe, self.model.family, self.ready, self.context.run)
+        return self.ready.blind[stage.name].rows
 
     def start(self) -> StartModel:
         """The model as the stage finds it, to be asked again later."""

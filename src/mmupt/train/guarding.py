@@ -35,8 +35,16 @@ class Guarding:
     Events are told at once, and kept in `guard/<stage>.json` of the run folder, for summary and report.
     """
 
-    def __init__(self, guard: Guard | None, start: StartModel, reward: Reward, context: StageContext) -> None:
-        self._guard, self._start, self._reward, self._context = guard, start, reward, context
+    def __init__(
+        self,
+        guard: Guard | None,
+        start: StartModel,
+        reward: Reward,
+        context: StageContext,
+        legacy: Mapping[str, Any] | None = None,
+    ) -> None:
+        """`legacy` is what the guard of an earlier stage has left, where this one carries it on."""
+        self._guard, self._start, self._reward, self._context, self._legacy = guard, start, reward, context, legacy
         self.lr_scale = 1.0
         self.kl_scale = 1.0
         self.best_step: int | None = None
@@ -45,6 +53,13 @@ class Guarding:
     def begin(self) -> bool:
         """The start is measured. False where the guard finds that this stage should not begin."""
         if self._guard is None:
+            return True
+        if self._legacy is not None:
+            self._guard.inherit(self._legacy["guard"])
+            self.lr_scale, self.kl_scale = self._legacy["lr_scale"], self._legacy["kl_scale"]
+            if self._legacy["guard"]["frozen"]:
+                self._reward.freeze()
+            self._write()
             return True
         self._tell(self._guard.begin())
         return not self._guard.shut
@@ -96,6 +111,12 @@ class Guarding:
         verdict = self._guard.finish(step)
         self._tell(verdict.events)
         return (self.best_step or 0) if "rollback" in verdict.actions else None
+
+    def close(self) -> None:
+        """Behind the end of the stage: what a later stage may carry on stands in the run folder."""
+        if self._guard is not None:
+            left = {"lr_scale": self.lr_scale, "kl_scale": self.kl_scale, "guard": self._guard.legacy()}
+            write_json(self._context.run.guard_legacy(self._context.stage), left)
 
     def state(self) -> dict[str, Any]:
         return {
