@@ -13,21 +13,13 @@ Mix = Mapping[tuple[str, str], float]
 # All four rest on the same reading of four faces, which a tiny model learns in a minute from any seed. A color is one
 # bit, wrong as often as a face, and some seeds do not pick it up in the time of a demo: "full" asks for colors too.
 _DICE: Mix = {("dice", kind): 1.0 for kind in ("sum", "largest", "smallest", "range")}
-# Answers of many kinds: whatever a model says to every question alike is right one time in ten.
-_DICE_MANY: Mix = {("dice", kind): 1.0 for kind in ("sum", "sorted", "largest", "smallest")}
-_SKILLS: Mix = {("dice", skill): 0.5 for skill in SKILLS}
+_DICE_SKILLS: Mix = {**_DICE, **{("dice", skill): 0.5 for skill in SKILLS}}
 _FULL: Mix = {
     **{(name, question.kind): 1.0 for name, kind in KINDS.items() for question in kind.questions},
     **{(name, skill): 1.0 for name in KINDS for skill in SKILLS},
 }
 
-MIXES: dict[MixName, Mix] = {
-    "dice": _DICE,
-    "dice_skills": {**_DICE, **_SKILLS},
-    "dice_many": _DICE_MANY,
-    "dice_many_skills": {**_DICE_MANY, **_SKILLS},
-    "full": _FULL,
-}
+MIXES: dict[MixName, Mix] = {"dice": _DICE, "dice_skills": _DICE_SKILLS, "full": _FULL}
 
 
 def question_kinds(mix: Mix, scene_kind: str) -> list[str]:

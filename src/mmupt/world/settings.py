@@ -9,16 +9,15 @@ from pydantic import Field
 from mmupt.settings import Settings
 
 Split = Literal["sft", "rl", "unlabeled", "test"]
-MixName = Literal["dice", "dice_skills", "dice_many", "dice_many_skills", "full"]
+MixName = Literal["dice", "dice_skills", "full"]
 
 
 class WorldSettings(Settings):
     """`wrong_readings` is the probability that a training chain misreads one thing it looks at. `seed` draws the
     pictures; splits never share one, whatever their seeds and sizes.
 
-    `mix` says what is asked about what: "dice" has four questions about dice and fits a demo of minutes; "dice_many"
-    has four with answers of many kinds; with "_skills" asking, describing and verifying are added; "full" is every
-    picture kind, every question and every skill.
+    `mix` says what is asked about what: "dice" has four questions about dice and fits a demo of minutes;
+    "dice_skills" adds asking, describing and verifying; "full" is every picture kind, every question and every skill.
     """
 
     mix: MixName = "dice"
