@@ -29,10 +29,10 @@ class Understood:
 def understand(key: str, text: str, choices: tuple[str, ...] | None = None) -> Understood | None:
     """What a text asks about the picture of that key; None where it is no question of that picture's kind.
 
-    The words are the world's own; only case, spaces, a leading `<image>` and marks at the end may differ. A question with choices is understood
-    with its `choices`, or with the choices listed in the text as a prompt lists them; without them it is understood and
-    not valid, for no letter answers it. The skills' prompts ("Describe the picture.", ...) are no questions about a
-    picture. Raises DataError where no picture has this key.
+    The words must be the world's own; only case, spaces, a leading `<image>` and marks at the end may differ. A
+    question with choices is understood with its `choices`, or with the choices listed in the text as a prompt lists
+    them; without them it is understood and not valid, for no letter answers it. The skills' prompts ("Describe the
+    picture.", ...) are no questions about a picture. Raises DataError where no picture has this key.
 
     >>> understand("dice:red3,blue5,red1,blue2", "how many red dice")
     Understood(question='count_red', level=2, valid=True, answer='2')
