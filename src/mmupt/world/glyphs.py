@@ -25,7 +25,7 @@ _LETTERS = {
     "r": "00000 00000 10110 11001 10000 10000 10000",
     "u": "00000 00000 10001 10001 10001 10011 01101",
 }
-_GLYPHS = {**_LETTERS, **{str(digit): rows for digit, rows in DIGITS.items()}}
+GLYPHS = {**_LETTERS, **{str(digit): rows for digit, rows in DIGITS.items()}}
 
 
 def text_size(text: str, dot: int) -> tuple[int, int]:
@@ -38,7 +38,7 @@ def write(pen: ImageDraw.ImageDraw, text: str, middle: tuple[float, float], dot:
     width, height = text_size(text, dot)
     left, top = round(middle[0] - width / 2), round(middle[1] - height / 2)
     for index, glyph in enumerate(text):
-        for row, bits in enumerate(_GLYPHS[glyph].split()):
+        for row, bits in enumerate(GLYPHS[glyph].split()):
             for column, bit in enumerate(bits):
                 if bit == "1":
                     x, y = left + (index * (WIDTH + GAP) + column) * dot, top + row * dot

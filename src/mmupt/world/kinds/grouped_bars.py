@@ -33,7 +33,7 @@ BAR_COLORS = tuple(COLORS)
 
 UNIT = 8
 """Pixels that one unit of value is high; nine of them with half a number above fit into three cells."""
-_FLOOR = 3 * CELL - 1  # y of the axis
+_FLOOR = 3 * CELL - 2  # y of the axis, which is two pixels thick
 _LEFT = CELL  # x of the first group, beside the numbers of the axis
 _GROUP = 2 * CELL  # width of a group
 _BAR = 15  # width of a bar; three of them leave a gap beside the group
