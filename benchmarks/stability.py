@@ -8,9 +8,9 @@
 The offline world; all start models are one tiny model after more or less sft, each seed with a world of its own:
 
     healthy   4000 rows of sft: the majority of 8 answers is mostly right
-    mixed     2000 rows
-    hostile   1500 rows, and questions with answers of many kinds: the majority is mostly wrong, as on the set that the
-              paper's method was harmed by
+    mixed     2000 rows: right about most of what is asked, mostly wrong about one question in four
+    hostile   2000 rows, and without labels come only questions of that one kind, while everything is measured: as with
+              the hard set that MM-UPT was harmed by
 
 From each start, 150 steps without labels (24 prompts, 12 answers each, learning rate 1e-4), then 600 held-out
 questions, 8 sampled answers and one greedy each, before and after on the same random numbers. `plain` is majority

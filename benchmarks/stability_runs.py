@@ -17,8 +17,16 @@ HERE = Path(__file__).resolve().parent
 RECIPES = HERE / "stability"
 FIGURES = ("mean@8", "greedy", "maj@8", "pass@8")
 
-WORLDS = {"healthy": ("dice", 4000), "mixed": ("dice", 2000), "hostile": ("dice_many", 1500)}
-"""The questions of each kind of world, and the rows of sft behind its start models."""
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """`rows` of sft behind the start models, and the `pool` of questions without labels that they go on with."""
+
+    rows: int
+    pool: str = "world:unlabeled"
+
+
+WORLDS = {"healthy": World(4000), "mixed": World(2000), "hostile": World(2000, "world:unlabeled@dice_sums")}
 
 _UNGUARDED = ("stages.upt.guard.enabled=false",)
 METHODS: dict[str, tuple[str, ...]] = {
@@ -70,8 +78,13 @@ class Case:
         return self.method in SKILLED
 
     @property
+    def rows(self) -> int:
+        rows = WORLDS[self.world].rows
+        return rows * 3 // 2 if self.skilled else rows
+
+    @property
     def start(self) -> str:
-        return f"{self.world}{'-skills' if self.skilled else ''}-{self.seed}"
+        return f"{self.rows}{'-skills' if self.skilled else ''}-{self.seed}"
 
     @property
     def folder(self) -> str:
@@ -80,7 +93,7 @@ class Case:
     @property
     def settings(self) -> list[str]:
         """What start and run have in common."""
-        mix = WORLDS[self.world][0] + ("_skills" if self.skilled else "")
+        mix = "dice_skills" if self.skilled else "dice"
         return [f"seed={self.seed}", f"world.seed={self.seed}", f"world.mix={mix}"]
 
 
@@ -167,9 +180,8 @@ class Bench:
         return self.result(case).guard
 
     def _start(self, case: Case) -> tuple[Path, Path, list[str]]:
-        rows = WORLDS[case.world][1]
-        rows = rows * 3 // 2 if case.skilled else rows
-        return RECIPES / "start.toml", self._runs / "starts" / case.start, [*case.settings, f"world.sft_size={rows}"]
+        settings = [*case.settings, f"world.sft_size={case.rows}"]
+        return RECIPES / "start.toml", self._runs / "starts" / case.start, settings
 
     def _upt(self, case: Case) -> tuple[Path, Path, list[str]]:
         start = self._runs / "starts" / case.start / "checkpoints" / "sft"
@@ -177,7 +189,12 @@ class Bench:
         return (
             RECIPES / "upt.toml",
             self._runs / case.folder,
-            [*case.settings, f"model.path={model}", *METHODS[case.method]],
+            [
+                *case.settings,
+                f"model.path={model}",
+                f"stages.upt.data.path={WORLDS[case.world].pool}",
+                *METHODS[case.method],
+            ],
         )
 
     def _all(self, wanted: Iterable[tuple[Path, Path, list[str]]]) -> None:

@@ -21,7 +21,7 @@ from mmupt.evals.settings import EvaluationSettings
 from mmupt.models.encoding import PromptEncoder
 from mmupt.models.loading import LoadedModel, load_model, model_fingerprint
 from mmupt.models.lora import attach_adapter, merge_adapter
-from mmupt.preflight import WORLD_MODEL, Preflight, load_made_rows, preflight
+from mmupt.preflight import WORLD, Preflight, load_made_rows, preflight
 from mmupt.recipe import Recipe, dump_recipe
 from mmupt.report.guard import in_brief
 from mmupt.report.report import lines_to_tell, write_report
@@ -199,8 +199,8 @@ class Pipeline:
         return self.loaded
 
     def _start_model(self) -> str:
-        """The world's tiny model belongs to the run: it is kept in the run folder, built once."""
-        if self.recipe.model.path != WORLD_MODEL:
+        """The world's model belongs to the run: it is kept in the run folder, built once."""
+        if not self.recipe.model.path.startswith(WORLD):
             return self.ready.model_path
         kept = self.folder.root / "start"
         if not kept.exists():

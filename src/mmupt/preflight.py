@@ -25,9 +25,11 @@ from mmupt.runtime.layout import RunLayout
 from mmupt.sources import blind_prompts, evaluation_sets, labeled_rows
 from mmupt.types import LabeledPrompt, Prompt
 from mmupt.world.texts import world_texts
-from mmupt.world.tiny_model import build_tiny_model
+from mmupt.world.tiny_model import build_world_model
 
-WORLD_MODEL = "world:tiny"
+WORLD = "world:"
+"""How the names of the offline world's models and rows begin."""
+
 _LENGTHS_CHECKED = 5_000
 """Prompts a source whose length is checked before the run; the others are when they come up."""
 
@@ -57,13 +59,13 @@ EVALUATION = "evaluation"
 
 @contextmanager
 def preflight(recipe: Recipe) -> Iterator[Preflight]:
-    """Check and load. A tiny model is built in a temporary folder, which lives as long as the context."""
+    """Check and load. A world's model is built in a temporary folder, which lives as long as the context."""
     device = pick_device(recipe.model.device)
     folder = Path(tempfile.mkdtemp(prefix="mmupt-"))
     try:
         path = recipe.model.path
-        if path == WORLD_MODEL:
-            path = str(build_tiny_model(folder / "start", world_texts(recipe.world), recipe.seed))
+        if path.startswith(WORLD):
+            path = str(build_world_model(path, folder / "start", world_texts(recipe.world), recipe.seed))
         ready = Preflight(device, path)
         family = load_family(path, recipe.model)
         for stage in recipe.stages:
@@ -108,7 +110,7 @@ def load_made_rows(stage: ReadingStage, recipe: Recipe, family: Family, ready: P
 def _check_lengths(
     source: str, prompts: Sequence[Prompt], bad_rows: str, settings: PromptSettings, family: Family
 ) -> None:
-    if settings.too_long == "skip" or bad_rows == "skip" or source.startswith("world:"):
+    if settings.too_long == "skip" or bad_rows == "skip" or source.startswith(WORLD):
         return
     encoder = PromptEncoder(family, settings)
     for prompt in prompts[:_LENGTHS_CHECKED]:

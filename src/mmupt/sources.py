@@ -6,7 +6,7 @@ for one. `evaluation_sets` is for measuring.
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import TypeVar, get_args
 
 from mmupt.data.dataset import DataSet, load_labeled, load_prompts
 from mmupt.data.settings import DataSettings
@@ -15,23 +15,24 @@ from mmupt.evals.benchmarks.loading import load_benchmark, parse_selection
 from mmupt.evals.sets import EvaluationSet
 from mmupt.evals.settings import EvaluationSettings
 from mmupt.types import LabeledPrompt, Prompt
-from mmupt.world.settings import Split, WorldSettings
+from mmupt.world.settings import MixName, Split, WorldSettings
 from mmupt.world.splits import world_prompts, world_split
 
 _WORLD = "world:"
+_Name = TypeVar("_Name", bound=str)
 
 
 def labeled_rows(data: DataSettings, world: WorldSettings) -> DataSet[LabeledPrompt]:
     """DataError where the source is missing, empty, or holds rows that `bad_rows` does not let pass."""
     if data.path.startswith(_WORLD):
-        return DataSet(tuple(world_split(world, _split(data.path))[: data.limit]), (), data.path)
+        return DataSet(tuple(world_split(world, *_split(data.path))[: data.limit]), (), data.path)
     return load_labeled(data)
 
 
 def blind_prompts(data: DataSettings, world: WorldSettings) -> DataSet[Prompt]:
     """The same without ever reading an answer."""
     if data.path.startswith(_WORLD):
-        return DataSet(tuple(world_prompts(world, _split(data.path))[: data.limit]), (), data.path)
+        return DataSet(tuple(world_prompts(world, *_split(data.path))[: data.limit]), (), data.path)
     return load_prompts(data)
 
 
@@ -47,9 +48,15 @@ def evaluation_sets(evaluation: EvaluationSettings, world: WorldSettings) -> lis
     return sets
 
 
-def _split(path: str) -> Split:
-    name = path.removeprefix(_WORLD)
-    for split in get_args(Split):
-        if name == split:
-            return split
-    raise DataError(f"data.path {path!r}: the world has no split {name!r}; choose one of {', '.join(get_args(Split))}")
+def _split(path: str) -> tuple[Split, MixName | None]:
+    """`world:test` follows `world.mix`, `world:test@charts` another mix."""
+    name, at, mix_name = path.removeprefix(_WORLD).partition("@")
+    split = _named(path, "split", name, get_args(Split))
+    return split, _named(path, "mix", mix_name, get_args(MixName)) if at else None
+
+
+def _named(path: str, what: str, name: str, choices: tuple[_Name, ...]) -> _Name:
+    for choice in choices:
+        if name == choice:
+            return choice
+    raise DataError(f"data.path {path!r}: the world has no {what} {name!r}; choose one of {', '.join(choices)}")

@@ -16,6 +16,7 @@ COLORS = ["red", "blue", "green", "yellow"]
 def slow_answer() -> Callable[..., str]:
     """`slow_answer(key, question, choices=None)`, the true answer."""
     kinds = {"dice": _dice, "shapes": _shapes, "bars": _bars, "table": _table, "clock": _clock}
+    kinds |= {"board": _board, "sales": _sales, "grouped_bars": _grouped_bars}
 
     def _answer(key: str, question: str, choices: tuple[str, ...] | None = None) -> str:
         kind, contents = key.split(":", 1)
@@ -144,3 +145,102 @@ def _clock(contents: str, question: str, _choices) -> str:
         if hours == 13:
             hours = 1
     return f"{hours}:{str(minutes).zfill(2)}"
+
+
+def _the_most(totals: dict[str, int]) -> str:
+    (best,) = [name for name in totals if all(totals[name] > own for other, own in totals.items() if other != name)]
+    return best
+
+
+def _board(contents: str, question: str, choices) -> str:
+    tiles = [entry.split("-") for entry in contents.split(",")]
+    lines = [tiles[0:4], tiles[4:8], tiles[8:12]]
+
+    def total(word: str) -> int:
+        return sum(int(number) for color, _, number in tiles if color == word)
+
+    if match := re.fullmatch(r"Which (number|color|choice) is (?:the shape )?in row (\d), column (\d)\?", question):
+        color, shape, number = lines[int(match[2]) - 1][int(match[3]) - 1]
+        if match[1] == "choice":
+            return "ABC"[choices.index(shape)]
+        return number if match[1] == "number" else color
+    if match := re.fullmatch(r"How many (\w+) tiles\?", question):
+        return str(contents.count(match[1]))
+    if match := re.fullmatch(r"Add the numbers of row (\d)\.", question):
+        return str(sum(int(number) for _, _, number in lines[int(match[1]) - 1]))
+    if match := re.fullmatch(r"Add the numbers on (\w+) tiles\.", question):
+        return str(total(match[1]))
+    if match := re.fullmatch(r"Largest number on a (\w+)\?", question):
+        return sorted(number for _, shape, number in tiles if shape == match[1])[-1]
+    if match := re.fullmatch(r"Add the numbers on (\w+) (\w+)s\.", question):
+        return str(sum(int(n) for n in re.findall(f"{match[1]}-{match[2]}-(\\d)", contents)))
+    if match := re.fullmatch(r"How many (\w+) tiles show an even number\?", question):
+        return str(len(re.findall(f"{match[1]}-[a-z]+-[2468]", contents)))
+    if match := re.fullmatch(r"What is the (\w+) sum minus the (\w+) sum\?", question):
+        return str(total(match[1]) - total(match[2]))
+    if match := re.fullmatch(r"Do (\w+) tiles add up to more than (\w+) ones, yes or no\?", question):
+        return _yes(total(match[1]) > total(match[2]))
+    assert question == "Which color adds up to the most?"
+    return _the_most({color: total(color) for color in COLORS})
+
+
+def _sales(contents: str, question: str, _choices) -> str:
+    sold = {}
+    for row in contents.split(","):
+        shop, *cells = row.split("-")
+        for cell in cells:
+            sold[shop, cell[:2]] = int(cell[2:])
+
+    def total(name: str) -> int:
+        return sum(number for names, number in sold.items() if name in names)
+
+    days = {day: None for _, day in sold}
+    if match := re.fullmatch(r"Sales of shop (\w) on (\w\w)\?", question):
+        return str(sold[match[1], match[2]])
+    if match := re.fullmatch(r"Total sales (?:of shop|on) (\w+)\?", question):
+        return str(total(match[1]))
+    if match := re.fullmatch(r"On which day did shop (\w) sell the most\?", question):
+        return _the_most({day: number for (shop, day), number in sold.items() if shop == match[1]})
+    if match := re.fullmatch(r"Which shop sold the most on (\w\w)\?", question):
+        return _the_most({shop: number for (shop, day), number in sold.items() if day == match[1]})
+    if match := re.fullmatch(r"Largest minus smallest of shop (\w)\?", question):
+        own = [sold[match[1], day] for day in days]
+        return str(max(abs(a - b) for a in own for b in own))
+    if match := re.fullmatch(r"Mean sales of shop (\w)\?", question):
+        return _ratio(total(match[1]), 4)
+    if match := re.fullmatch(r"Total of shop (\w) minus total of shop (\w)\?", question):
+        return str(total(match[1]) - total(match[2]))
+    if match := re.fullmatch(r"Was more sold on (\w\w) than on (\w\w), yes or no\?", question):
+        return _yes(total(match[1]) > total(match[2]))
+    if match := re.fullmatch(r"On how many days did shop (\w) sell more than shop (\w)\?", question):
+        return str(len([day for day in days if sold[match[1], day] > sold[match[2], day]]))
+    assert question == "Which shop sold the most in total?"
+    return _the_most({shop: total(shop) for shop, _ in sold})
+
+
+def _grouped_bars(contents: str, question: str, _choices) -> str:
+    bars = {}
+    for group in contents.split(","):
+        for color, value in re.findall(r"([a-z]+)(\d)", group):
+            bars[group[0], color] = int(value)
+
+    def total(name: str) -> int:
+        return sum(value for names, value in bars.items() if name in names)
+
+    names = {name: None for name, _ in bars}
+    if match := re.fullmatch(r"How high is the (\w+) bar of (\w)\?", question):
+        return str(bars[match[2], match[1]])
+    if match := re.fullmatch(r"Add the (?:bars of )?(\w+)(?: bars)?\.", question):
+        return str(total(match[1]))
+    if match := re.fullmatch(r"Which group has the highest (\w+) bar\?", question):
+        return _the_most({name: bars[name, match[1]] for name in names})
+    if match := re.fullmatch(r"Mean of the (\w+) bars\?", question):
+        return _ratio(total(match[1]), len(names))
+    if match := re.fullmatch(r"In how many groups is (\w+) higher than (\w+)\?", question):
+        return str(len([name for name in names if bars[name, match[1]] > bars[name, match[2]]]))
+    if match := re.fullmatch(r"Sum of the (\w+) bars minus sum of the (\w+) bars\?", question):
+        return str(total(match[1]) - total(match[2]))
+    if match := re.fullmatch(r"Does group (\w) add up to more than group (\w), yes or no\?", question):
+        return _yes(total(match[1]) > total(match[2]))
+    assert question == "Which group adds up to the most?"
+    return _the_most({name: total(name) for name in names})

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from mmupt.world.checker import scene_from_key
-from mmupt.world.draw import digit_cell, png_bytes
+from mmupt.world.draw import digit_cell, fine_picture, png_bytes
+from mmupt.world.glyphs import GLYPHS, write
 from mmupt.world.kinds import KINDS
 
 PAINT = {"red": (225, 20, 20), "blue": (20, 60, 235), "green": (20, 160, 50), "yellow": (250, 200, 0)}
@@ -130,6 +131,97 @@ def test_clocks_can_be_read():
         assert nearest_color(at(minute, 15.5)) == scene.colors[2]
         assert nearest_color(at((hour + minute / 60) * 5, 9)) == scene.colors[1]
         assert nearest_color(at(7.5, 25)) == scene.colors[0]
+
+
+def read_glyph(ink: np.ndarray) -> str:
+    """Which of the glyphs a mask of 14 x 10 pixels shows, dot by dot; a glyph is five dots wide and seven high."""
+    dots = ink.reshape(7, 2, 5, 2).mean(axis=(1, 3)) > 0.5
+    shown = " ".join("".join("01"[int(dot)] for dot in row) for row in dots)
+    (name,) = [name for name, rows in GLYPHS.items() if rows == shown]
+    return name
+
+
+def read_word(ink: np.ndarray, length: int) -> str:
+    """A word of that many glyphs in the middle of a cell."""
+    height, width = ink.shape
+    wide = 12 * length - 2
+    top, left = (height - 14) // 2, (width - wide) // 2
+    area = ink[top : top + 14, left : left + wide]
+    assert area.sum() == ink.sum()  # nothing is written elsewhere
+    return "".join(read_glyph(area[:, 12 * index : 12 * index + 10]) for index in range(length))
+
+
+def read_number(ink: np.ndarray) -> int:
+    """One digit or two: of two, nothing stands in the middle column between them."""
+    return int(read_word(ink, 2 if not ink[:, 13:15].any() and ink[:, 3:12].any() else 1))
+
+
+def test_boards_can_be_read():
+    rng = Random(5)
+    for _ in range(60):
+        scene = KINDS["board"].scene.random(rng)
+        array = pixels(scene.draw())
+        assert array.shape == (84, 112, 3)
+        read = []
+        for y, x in product(range(0, 84, 28), range(0, 112, 28)):
+            cell = array[y : y + 28, x : x + 28]
+            color = nearest_color(cell[5, 14])
+            ink = (20, 20, 20) if color == "yellow" else (255, 255, 255)
+            number = np.abs(cell[7:21, 9:19] - ink).sum(axis=2) < 150
+            corner, side = np.ptp(cell[4, 4]) > 100, np.ptp(cell[14, 1]) > 60
+            shape = "square" if corner and not side else "circle" if np.ptp(cell[5, 7]) > 100 else "diamond"
+            read.append(f"{color}-{shape}-{read_glyph(number)}")
+        assert ",".join(read) == scene.contents()
+
+
+def test_sales_can_be_read():
+    rng = Random(6)
+    for _ in range(40):
+        scene = KINDS["sales"].scene.random(rng)
+        array = pixels(scene.draw())
+        assert array.shape == (140, 140, 3)
+
+        def cell(row: int, column: int, array=array) -> np.ndarray:
+            return array[28 * row : 28 * row + 28, 28 * column : 28 * column + 28].min(axis=2)
+
+        rows = []
+        days = [read_word(cell(0, column) > 150, 2) for column in range(1, 5)]
+        for row in range(1, 5):
+            numbers = [read_number(cell(row, column) < 100) for column in range(1, 5)]
+            shop = read_word(cell(row, 0) > 150, 1)
+            rows.append("-".join([shop, *(f"{day}{n}" for day, n in zip(days, numbers, strict=True))]))
+        assert ",".join(rows) == scene.contents()
+
+
+def test_grouped_bars_can_be_read():
+    """Bars are found on the line half a unit above the axis, and are as high as their color reaches."""
+    rng = Random(7)
+    for _ in range(100):
+        scene = KINDS["grouped_bars"].scene.random(rng)
+        array = pixels(scene.draw())
+        assert array.shape[0] == 112 and array.shape[1] in (28 + 3 * 56, 28 + 4 * 56)
+        groups = []
+        for left in range(28, array.shape[1], 56):
+            group, name = array[:84, left : left + 56], array[84:, left : left + 56]
+            colored = np.ptp(group, axis=2) > 100
+            bars, before = [], False
+            for x in range(56):
+                if colored[79, x] and not before:
+                    bars.append(f"{nearest_color(group[79, x])}{round(colored[:, x].sum() / 8)}")
+                before = colored[79, x]
+            groups.append("-".join([read_word(name.max(axis=2) < 100, 1), *bars]))
+        assert ",".join(groups) == scene.contents()
+        axis = array[:84, :26].max(axis=2) < 100
+        assert [read_word(axis[y : y + 14], 1) for y in (51, 27, 3)] == ["3", "6", "9"]
+
+
+def test_glyphs_are_distinct_and_others_are_refused():
+    names = list(GLYPHS)
+    assert len(set(GLYPHS.values())) == len(names)
+    for rows in GLYPHS.values():
+        assert [len(row) for row in rows.split()] == [5] * 7
+    with pytest.raises(KeyError):
+        fine_picture(28, 28, lambda pen: write(pen, "Z", (56, 56), 8, (0, 0, 0)))
 
 
 def on_minute(hour: int, minute: int) -> bool:

@@ -9,7 +9,7 @@ import pytest
 
 from mmupt.errors import DataError
 from mmupt.world.checker import answer_question, find_question, scene_from_key
-from mmupt.world.kinds import KINDS
+from mmupt.world.kinds import KINDS, SMALL_KINDS
 
 NAMES = list(KINDS)
 
@@ -69,7 +69,8 @@ def test_a_misreading_chain_is_consistent_and_short(name):
                 chain = question.chain(scene, rng, 0.3)
                 boxed(chain)
                 checked += check_arithmetic(chain)
-                assert len(re.findall(r"[A-Za-z]+|\d+|[^\sA-Za-z\d]", chain)) <= 31, chain
+                limit = 31 if name in SMALL_KINDS else 100
+                assert len(re.findall(r"[A-Za-z]+|\d+|[^\sA-Za-z\d]", chain)) <= limit, chain
     assert checked > 0 or name == "shapes"
 
 
@@ -89,11 +90,11 @@ def test_wrong_readings_are_read_in_the_chain_and_followed_to_the_end():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_thing_is_misread_at_the_given_rate(name):
-    """Counted on the contents word by word; colors of bars name them and are never misread."""
+    """Counted on the contents word by word; what names a bar or a cell is never misread."""
     rng, wrong, things = Random(4), 0, 0
     for scene in scenes(name, 1500, seed=4):
         seen = scene.misread(rng, 0.15)
-        pattern = r"\d+" if name == "bars" else r"[a-z]+|\d+"
+        pattern = r"\d+" if name in ("bars", "sales", "grouped_bars") else r"[a-z]+|\d+"
         before, after = re.findall(pattern, scene.contents()), re.findall(pattern, seen.contents())
         assert len(before) == len(after)
         wrong += sum(a != b for a, b in zip(before, after, strict=True))
@@ -124,32 +125,25 @@ def test_keys_are_unique_and_lead_back_to_the_scene(name):
         "dice:red3,blue5,red1", "dice:red3,blue5,red1,blue7", "dice:red3,,red1,blue2", "bars:red3,red4", "bars:red3",
         "shapes:red-circle", "table:1,2,3,44", "clock:13:00-red-red-red", "clock:3:05-red-red-red",
         "cards:7", "", "dice",
+        "board:red-circle-3", "board:" + ",".join(["red-circle-0"] * 12), "board:" + ",".join(["red-star-3"] * 12),
+        *(f"sales:{rows}" for rows in (
+            "A-Mo1-Tu2-We3-Th4,B-Mo1-Tu2-We3-Th4,C-Mo1-Tu2-We3-Th4",
+            "A-Mo1-Tu2-We3-Th4,B-Mo1-Tu2-We3-Th4,C-Mo1-Tu2-We3-Th4,C-Mo1-Tu2-We3-Th4",
+            "A-Mo1-Tu2-We3-Th4,B-Mo1-Tu2-We3-Th4,C-Mo1-Tu2-We3-Th4,D-Mo1-Tu2-We3-Fr4",
+            "B-Mo1-Tu2-We3-Th4,A-Mo1-Tu2-We3-Th4,C-Mo1-Tu2-We3-Th4,D-Mo1-Tu2-We3-Th4",
+            "A-Tu1-Mo2-We3-Th4,B-Tu1-Mo2-We3-Th4,C-Tu1-Mo2-We3-Th4,D-Tu1-Mo2-We3-Th4",
+            "A-Mo13-Tu2-We3-Th4,B-Mo1-Tu2-We3-Th4,C-Mo1-Tu2-We3-Th4,D-Mo1-Tu2-We3-Th4",
+        )),
+        *(f"grouped_bars:{groups}" for groups in (
+            "A-red1-blue2,B-red1-blue2", "A-red1-blue2,B-red1-blue2,B-red1-blue2", "A-red1,B-red1,C-red1",
+            "A-red1-red2,B-red1-red2,C-red1-red2", "A-red1-blue2,B-blue1-red2,C-red1-blue2",
+            "A-red1-blue2,C-red1-blue2,B-red1-blue2",
+        )),
     ],
 )  # fmt: skip
 def test_a_foreign_key_is_refused(key):
     with pytest.raises(DataError, match=r"is not the key|names a color twice"):
         scene_from_key(key)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_checker_agrees_and_knows_what_cannot_be_asked(name, slow_answer):
-    for scene in scenes(name, 60, seed=7):
-        for question in KINDS[name].questions:
-            if question.choices is not None:
-                assert answer_question(scene, question.text) is None
-            elif question.valid(scene):
-                assert answer_question(scene, question.text) == slow_answer(scene.key(), question.text)
-            else:
-                assert answer_question(scene, question.text) is None
-        assert answer_question(scene, "What is the meaning of this?") is None
-        assert answer_question(scene, "") is None
-
-
-def test_the_checker_forgives_case_spaces_and_the_final_mark():
-    scene = scene_from_key("dice:red3,blue5,red1,blue2")
-    for text in ("How many red dice?", "how many  red dice", " HOW MANY RED DICE? ", "<image>How many red dice?"):
-        assert answer_question(scene, text) == "2"
-    assert answer_question(scene, "How many circles?") is None
 
 
 def test_questions_without_one_answer_are_not_asked():

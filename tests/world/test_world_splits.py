@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -64,6 +66,54 @@ def test_the_first_rows_are_pinned():
         ("dice:blue5,blue6,red6,red6", "<image>Smallest die?", "5 2 4 6: smallest 2 \\boxed{2}"),
         ("dice:red2,red1,red2,red2", "<image>Smallest die?", "2 1 2 2: smallest 1 \\boxed{1}"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("mix", "digest"),
+    [("dice", "4e184f76947ee66c"), ("dice_skills", "e7b81d34ea54d5f9"), ("full", "a93f7436d7cccc7e")],
+)
+def test_the_worlds_of_recorded_runs_stay_as_they_are(mix, digest):
+    """Everything but the pixels, whose bytes depend on the PNG encoder."""
+    told = hashlib.sha256()
+    for split in SHARES:
+        for row in world_split(small(mix, sft_size=200), split):
+            prompt = row.prompt
+            told.update(repr((prompt.id, prompt.question, prompt.choices, row.answer, row.unit, row.solution)).encode())
+            told.update(repr(sorted(row.meta.items())).encode())
+    told.update("\n".join(world_texts(small(mix))).encode())
+    assert told.hexdigest()[:16] == digest
+
+
+@pytest.mark.parametrize("split", list(SHARES))
+def test_a_path_may_name_another_mix(split):
+    hard = world_split(small("dice"), split, "dice_hard")
+    assert {row.meta["question"] for row in hard} == {"sum_of_color", "more_than", "sorted", "fraction"}
+    same = world_split(small("dice_hard"), split)
+    assert [replace(row, prompt=replace(row.prompt, id="")) for row in hard] == [
+        replace(row, prompt=replace(row.prompt, id="")) for row in same
+    ]
+    assert [row.prompt.id for row in hard] == [f"world-{split}@dice_hard-{n}" for n in range(len(hard))]
+    assert world_split(small("dice"), split, "dice") == world_split(small("dice"), split)
+    assert world_prompts(small("dice"), split, "dice_hard") == [row.prompt for row in hard]
+
+
+def test_splits_share_no_picture_when_their_mixes_differ():
+    keys = {split: set() for split in SHARES}
+    for mix in ("dice", "dice_hard", "dice_some_hard"):
+        for split in SHARES:
+            keys[split] |= {row.meta["key"] for row in world_split(small(mix), split)}
+    assert not any(keys[a] & keys[b] for a in SHARES for b in SHARES if a != b)
+
+
+def test_a_mix_of_families_teaches_what_each_of_them_asks():
+    together = set(MIXES["dice_charts_icons"])
+    assert together == set(MIXES["dice"]) | set(MIXES["charts"]) | set(MIXES["icons"])
+    assert set(MIXES["dice_some_hard"]) == set(MIXES["dice"]) | set(MIXES["dice_hard"])
+    scenes = {mix: {name for name, _ in MIXES[mix]} for mix in ("dice", "charts", "icons")}
+    assert not scenes["dice"] & scenes["charts"] and not (scenes["dice"] | scenes["charts"]) & scenes["icons"]
+    known = {(name, question.kind) for name, kind in KINDS.items() for question in kind.questions}
+    known |= {(name, skill) for name in KINDS for skill in SKILLS}
+    assert all(set(mix) <= known for mix in MIXES.values())
 
 
 @pytest.mark.parametrize("mix", MIX_NAMES)

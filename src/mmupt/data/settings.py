@@ -46,11 +46,11 @@ class DataSettings(Settings):
     """Where the rows of a stage come from.
 
     `path` is a `.jsonl` or `.parquet` file, a folder holding `<split>.jsonl` or `<split>.parquet`, `hub:ORG/NAME` (a
-    Hugging Face data set), `world:SPLIT` (the offline world: sft, rl, unlabeled, test), or `stage:NAME` (the rows that
-    stage NAME of the same recipe has made). `subset` and `revision`
-    belong to the hub alone. `limit` takes the first rows of the source, before bad ones are left out. `placeholders`
-    says how `<image>` must stand in a question: once a picture ("require"), or also not at all, and then the pictures
-    are put in front ("prepend").
+    Hugging Face data set), `world:SPLIT` (the offline world: sft, rl, unlabeled, test; `world:SPLIT@MIX` asks what
+    another mix than `world.mix` asks), or `stage:NAME` (the rows that stage NAME of the same recipe has made). `subset`
+    and `revision` belong to the hub alone. `limit` takes the first rows of the source, before bad ones are left out.
+    `placeholders` says how `<image>` must stand in a question: once a picture ("require"), or also not at all, and then
+    the pictures are put in front ("prepend").
     """
 
     path: str = Field(

@@ -26,9 +26,10 @@ class LoraSettings(Settings):
 
 
 class ModelSettings(Settings):
-    """`path` is a local folder, a Hugging Face id, or `world:tiny` (built on the spot for the offline world)."""
+    """`path` is a local folder, a Hugging Face id, or `world:tiny` or `world:medium` (built on the spot for the
+    offline world)."""
 
-    path: str = Field(min_length=1, description="a local folder, a Hugging Face id or world:tiny")
+    path: str = Field(min_length=1, description="a local folder, a Hugging Face id, world:tiny or world:medium")
     revision: str | None = None
     device: str = "auto"
     dtype: Literal["float32", "bfloat16"] = "float32"

@@ -29,7 +29,7 @@ COLORS: dict[str, RGB] = {
     "yellow": (250, 200, 0),
 }
 
-_DIGITS = {  # five columns, seven rows
+DIGITS = {  # five columns, seven rows
     0: "01110 10001 10001 10001 10001 10001 01110",
     1: "00100 01100 00100 00100 00100 00100 01110",
     2: "01110 10001 00001 00110 01000 10000 11111",
@@ -64,7 +64,7 @@ def digit_cell(digit: int) -> Image.Image:
     cell = Image.new("RGB", (CELL, CELL), WHITE)
     pen = ImageDraw.Draw(cell)
     pen.rectangle((0, 0, CELL - 1, CELL - 1), outline=GRAY)
-    for row, bits in enumerate(_DIGITS[digit].split()):
+    for row, bits in enumerate(DIGITS[digit].split()):
         for column, bit in enumerate(bits):
             if bit == "1":
                 x, y = 6 + 3 * column, 4 + 3 * row

@@ -1,7 +1,8 @@
 """The rows of the world: `sft` with chains, `rl` and `test` with true answers, `unlabeled` for label-free stages.
 
-A picture belongs to one split by a hash of its contents, so that no two splits share one, whatever their sizes and
-seeds. Row n of a split depends on the seed, the split's name and the rows before it, never on the split's size.
+A picture belongs to one split by a hash of its contents, so that no two splits share one, whatever their sizes,
+seeds and mixes. Row n of a split depends on the seed, the split's name, its mix and the rows before it, never on the
+split's size.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from mmupt.world.draw import png_bytes
 from mmupt.world.kinds import KINDS
 from mmupt.world.mixes import MIXES, Mix, question_kinds
 from mmupt.world.scenes import Question, Scene
-from mmupt.world.settings import Split, WorldSettings
+from mmupt.world.settings import MixName, Split, WorldSettings
 from mmupt.world.skills import LEVELS, SKILLS, skill_row
 
 SHARES: dict[Split, int] = {"sft": 40, "rl": 15, "unlabeled": 25, "test": 20}
@@ -35,21 +36,40 @@ def split_of(scene: Scene) -> Split:
     raise AssertionError("the shares of all splits add up to 100")
 
 
-def world_split(settings: WorldSettings, split: Split) -> list[LabeledPrompt]:
+def world_split(settings: WorldSettings, split: Split, mix: MixName | None = None) -> list[LabeledPrompt]:
     """All rows of a split, with pictures drawn. Only rows of `sft` have a `solution`, the chain of a reader who
     misreads; `answer` is always the true one. `meta` holds scene (kind), question (kind or skill), level and key.
 
-    No prompt comes twice but in `sft`, where its chains differ. Raises ConfigError where the world has too few
-    pictures for the size that is asked for.
+    With `mix` they ask what that mix asks, instead of `settings.mix`; so that no two rows of a world have one id, ids
+    then hold its name. No prompt comes twice but in `sft`, where its chains differ. Raises ConfigError where the world
+    has too few pictures for the size that is asked for.
     """
-    mix = _mix_of(settings, split)
-    seen: set[tuple[str, str, tuple[str, ...] | None]] | None = None if split == "sft" else set()
-    return [_row(settings, split, number, mix, seen) for number in range(_size(settings, split))]
+    draw = _Draw(settings, split, settings.mix if mix is None else mix)
+    return [_row(draw, number) for number in range(draw.size)]
 
 
-def world_prompts(settings: WorldSettings, split: Split) -> list[Prompt]:
+def world_prompts(settings: WorldSettings, split: Split, mix: MixName | None = None) -> list[Prompt]:
     """The same rows without any answer: what a label-free stage is handed."""
-    return [row.prompt for row in world_split(settings, split)]
+    return [row.prompt for row in world_split(settings, split, mix)]
+
+
+class _Draw:
+    """One drawing of a split: what is asked for, and which prompts have come so far (not kept in `sft`)."""
+
+    def __init__(self, settings: WorldSettings, split: Split, mix: MixName) -> None:
+        self.settings, self.split, self.mix = settings, split, mix
+        self.size = _size(settings, split)
+        self.entries = _entries(mix, split)
+        self.name = split if mix == settings.mix else f"{split}@{mix}"
+        self._seen: set[tuple[str, str, tuple[str, ...] | None]] = set()
+
+    def is_new(self, key: str, text: str, choices: tuple[str, ...] | None) -> bool:
+        """Whether this prompt may come: once, but in `sft` as often as it likes."""
+        if self.split == "sft":
+            return True
+        known = len(self._seen)
+        self._seen.add((key, text, choices))
+        return len(self._seen) > known
 
 
 def _size(settings: WorldSettings, split: Split) -> int:
@@ -62,20 +82,15 @@ def _size(settings: WorldSettings, split: Split) -> int:
     return sizes[split]
 
 
-def _mix_of(settings: WorldSettings, split: Split) -> Mix:
+def _entries(mix: MixName, split: Split) -> Mix:
     """Skills are taught in `sft`. Of them only "verify" has an answer that can be graded, and a vote on it is no
     question about the picture: it stands in `rl` and `test` too, and never in `unlabeled`."""
     left_out = {"sft": (), "unlabeled": SKILLS}.get(split, ("ask", "ask_another", "describe"))
-    return {entry: weight for entry, weight in MIXES[settings.mix].items() if entry[1] not in left_out}
+    return {entry: weight for entry, weight in MIXES[mix].items() if entry[1] not in left_out}
 
 
-def _row(
-    settings: WorldSettings,
-    split: Split,
-    number: int,
-    mix: Mix,
-    seen: set[tuple[str, str, tuple[str, ...] | None]] | None,
-) -> LabeledPrompt:
+def _row(draw: _Draw, number: int) -> LabeledPrompt:
+    settings, split, mix = draw.settings, draw.split, draw.entries
     rng = Random(f"mmupt-world/{settings.seed}/{split}/{number}")
     scene_kind, kind = rng.choices(list(mix), weights=list(mix.values()))[0]
     wrong = settings.wrong_readings
@@ -95,13 +110,11 @@ def _row(
         else:
             continue
         key = scene.key()
-        if seen is not None:
-            if (key, text, choices) in seen:
-                continue
-            seen.add((key, text, choices))
+        if not draw.is_new(key, text, choices):
+            continue
         return LabeledPrompt(
             prompt=Prompt(
-                id=f"world-{split}-{number}",
+                id=f"world-{draw.name}-{number}",
                 question=f"<image>{text}",
                 images=(ImageSource(data=png_bytes(scene.draw())),),
                 choices=choices,
@@ -112,7 +125,7 @@ def _row(
             meta={"scene": scene_kind, "question": kind, "level": level, "key": key},
         )
     raise ConfigError(
-        f'{split}_size {_size(settings, split)} is too large: mix "{settings.mix}" has no new "{kind}" row about '
+        f'{split}_size {draw.size} is too large: mix "{draw.mix}" has no new "{kind}" row about '
         f"{scene_kind} pictures left after {number} rows; lower {split}_size, or take a richer mix",
         where="[world]",
     )
