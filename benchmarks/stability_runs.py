@@ -27,11 +27,15 @@ class World:
 
 
 WORLDS = {"healthy": World(4000), "mixed": World(2000), "hostile": World(2000, "world:unlabeled@dice_sums")}
+PROBED = {f"{rows}-rows": World(rows) for rows in (500, 800, 1100, 1400, 3000, 6000, 9000)}
+"""Further starts, from hopeless to easy, for benchmarks/probe.py."""
+_ALL = {**WORLDS, **PROBED}
 
 _UNGUARDED = ("stages.upt.guard.enabled=false",)
 METHODS: dict[str, tuple[str, ...]] = {
     "plain": ("stages.upt.reward.name=majority_vote", *_UNGUARDED),
     "default": (),
+    "default, no gate": ("stages.upt.guard.gate=false",),
     "plain, guarded": ("stages.upt.reward.name=majority_vote",),
     "start_vote": ("stages.upt.reward.name=start_vote", *_UNGUARDED),
     **{
@@ -79,7 +83,7 @@ class Case:
 
     @property
     def rows(self) -> int:
-        rows = WORLDS[self.world].rows
+        rows = _ALL[self.world].rows
         return rows * 3 // 2 if self.skilled else rows
 
     @property
@@ -192,7 +196,7 @@ class Bench:
             [
                 *case.settings,
                 f"model.path={model}",
-                f"stages.upt.data.path={WORLDS[case.world].pool}",
+                f"stages.upt.data.path={_ALL[case.world].pool}",
                 *METHODS[case.method],
             ],
         )
