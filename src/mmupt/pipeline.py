@@ -39,9 +39,10 @@ from mmupt.runtime.progress import Progress
 from mmupt.runtime.run_folder import RunFolder
 from mmupt.runtime.seeds import derive_seed
 from mmupt.train.context import StageContext
+from mmupt.train.dpo import train_dpo
 from mmupt.train.grpo import train_grpo
 from mmupt.train.guarding import Guarding
-from mmupt.train.settings import EvalStage, GrpoStage, SftStage
+from mmupt.train.settings import DpoStage, EvalStage, GrpoStage, SftStage
 from mmupt.train.sft import train_sft
 from mmupt.types import Prompt
 
@@ -116,7 +117,7 @@ class Pipeline:
             if evaluation is not None and evaluation.every_stage:
                 self._measure(stage.name, evaluation)
 
-    def _train(self, stage: SftStage | GrpoStage) -> None:
+    def _train(self, stage: SftStage | GrpoStage | DpoStage) -> None:
         """Train, and hand the result on through the disk, unless that was done before the run was interrupted."""
         checkpoint = latest_checkpoint(self.folder.checkpoints(stage.name))
         state = load_state(checkpoint) if checkpoint is not None else {}
@@ -145,10 +146,12 @@ class Pipeline:
         self.loaded = model
         self.model_path = str(context.save_result(steps, model))
 
-    def _train_kind(self, stage: SftStage | GrpoStage, model: LoadedModel, context: StageContext) -> int:
+    def _train_kind(self, stage: SftStage | GrpoStage | DpoStage, model: LoadedModel, context: StageContext) -> int:
         if isinstance(stage, SftStage):
             return train_sft(stage, model, self.ready.labeled[stage.name].rows, context)
         start = StartModel(model, partial(self._read_again, self.model_path))
+        if isinstance(stage, DpoStage):
+            return train_dpo(stage, model, self.ready.pairs[stage.name].rows, start, context)
         tools = self._tools(stage, model, start, context)
         guard: Guard | None = None
         if stage.kind == "upt":
@@ -286,9 +289,11 @@ class Pipeline:
             )
 
 
-def _what(stage: SftStage | GrpoStage, ready: Preflight) -> str:
+def _what(stage: SftStage | GrpoStage | DpoStage, ready: Preflight) -> str:
     if isinstance(stage, GrpoStage) and stage.kind == "upt":
         count, kind = len(ready.blind[stage.name].rows), "questions without labels"
+    elif isinstance(stage, DpoStage):
+        count, kind = len(ready.pairs[stage.name].rows), "pairs of responses"
     else:
         count, kind = len(ready.labeled[stage.name].rows), "labeled questions"
     return f"{count} {kind} from {stage.data.path}"

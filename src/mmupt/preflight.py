@@ -20,10 +20,12 @@ from mmupt.models.encoding import PromptEncoder, PromptTooLong
 from mmupt.models.families.base import Family
 from mmupt.models.loading import load_family
 from mmupt.recipe import Recipe
+from mmupt.recipe.loading import Stage
 from mmupt.runtime.device import pick_device
-from mmupt.sources import blind_prompts, evaluation_sets, labeled_rows
-from mmupt.train.settings import EvalStage, GrpoStage, SftStage
-from mmupt.types import LabeledPrompt, Prompt
+from mmupt.sources import blind_prompts, evaluation_sets, labeled_rows, preference_pairs
+from mmupt.train.settings import DpoStage, EvalStage, GrpoStage, SftStage
+from mmupt.train.targets import TargetEncoder
+from mmupt.types import LabeledPrompt, PreferencePair, Prompt
 from mmupt.world.texts import world_texts
 from mmupt.world.tiny_model import build_tiny_model
 
@@ -41,12 +43,14 @@ class Preflight:
     model_path: str
     blind: dict[str, DataSet[Prompt]] = field(default_factory=dict)
     labeled: dict[str, DataSet[LabeledPrompt]] = field(default_factory=dict)
+    pairs: dict[str, DataSet[PreferencePair]] = field(default_factory=dict)
     sets: list[EvaluationSet] = field(default_factory=list)
 
     @property
     def skipped(self) -> dict[str, int]:
         """Rows left out, by stage, and those of evaluation sets by the set's name."""
-        found: dict[str, DataSet[Prompt] | DataSet[LabeledPrompt]] = {**self.blind, **self.labeled}
+        found: dict[str, DataSet[Prompt] | DataSet[LabeledPrompt] | DataSet[PreferencePair]]
+        found = {**self.blind, **self.labeled, **self.pairs}
         found |= {f"{EVALUATION} on {questions.name}": questions.rows for questions in self.sets}
         return {name: len(data.skipped) for name, data in found.items() if data.skipped}
 
@@ -78,7 +82,7 @@ def preflight(recipe: Recipe) -> Iterator[Preflight]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _load_stage(stage: SftStage | GrpoStage | EvalStage, recipe: Recipe, family: Family, ready: Preflight) -> None:
+def _load_stage(stage: Stage, recipe: Recipe, family: Family, ready: Preflight) -> None:
     """`upt` gets prompts, and only prompts; nothing that holds its labels is ever made."""
     if isinstance(stage, EvalStage):
         return
@@ -86,15 +90,30 @@ def _load_stage(stage: SftStage | GrpoStage | EvalStage, recipe: Recipe, family:
     if stage.kind == "upt":
         ready.blind[stage.name] = blind_prompts(stage.data, recipe.world)
         prompts = ready.blind[stage.name].rows
+    elif isinstance(stage, DpoStage):
+        ready.pairs[stage.name] = preference_pairs(stage.data)
+        prompts = [pair.prompt for pair in ready.pairs[stage.name].rows]
+        _check_targets(stage.data.path, ready.pairs[stage.name].rows, family)
     else:
         ready.labeled[stage.name] = labeled_rows(stage.data, recipe.world)
         prompts = [row.prompt for row in ready.labeled[stage.name].rows]
+        if isinstance(stage, SftStage):
+            _check_targets(stage.data.path, ready.labeled[stage.name].rows, family)
     if isinstance(stage, GrpoStage) and stage.prompts_per_step > len(prompts):
         raise DataError(
             f"stages.{stage.name}.prompts_per_step is {stage.prompts_per_step}, but {stage.data.path} has only "
             f"{len(prompts)} prompts; lower it or bring more prompts"
         )
     _check_lengths(stage.data.path, prompts, stage.data.bad_rows, stage.prompt, family)
+
+
+def _check_targets(source: str, rows: Sequence[LabeledPrompt | PreferencePair], family: Family) -> None:
+    target = TargetEncoder.of(family)
+    for row in rows:
+        try:
+            target.check(row)
+        except DataError as error:
+            raise DataError(f"{source}: {error}") from error
 
 
 def _check_lengths(

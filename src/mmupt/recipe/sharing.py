@@ -14,10 +14,18 @@ from typing import Any
 from mmupt.evals.settings import EvaluationSettings
 from mmupt.recipe.overrides import Key
 from mmupt.settings import Settings
-from mmupt.train.settings import EvalStage, GrpoStage, SftStage
+from mmupt.train.settings import DpoStage, EvalStage, GrpoStage, SftStage
 
-STAGE_MODELS: Mapping[str, type[Settings]] = {"sft": SftStage, "rl": GrpoStage, "upt": GrpoStage, "eval": EvalStage}
-SHARED: frozenset[str] = frozenset({*SftStage.model_fields, *GrpoStage.model_fields} - {"name", "kind"})
+STAGE_MODELS: Mapping[str, type[Settings]] = {
+    "sft": SftStage,
+    "rl": GrpoStage,
+    "upt": GrpoStage,
+    "dpo": DpoStage,
+    "eval": EvalStage,
+}
+SHARED: frozenset[str] = frozenset(
+    {*SftStage.model_fields, *GrpoStage.model_fields, *DpoStage.model_fields} - {"name", "kind"}
+)
 """The top-level keys that are merged into stages."""
 
 

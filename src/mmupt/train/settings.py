@@ -1,4 +1,4 @@
-"""The stages that train: `sft`, `rl`, `upt`. Settings that several stages share stand in the recipe's top-level
+"""The stages that train: `sft`, `rl`, `upt`, `dpo`. Settings that several stages share stand in the recipe's top-level
 tables of the same name and are merged in before a stage is parsed, so each stage is complete in itself."""
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from mmupt.algo.settings import AlgoSettings
+from mmupt.algo.settings import AlgoSettings, PreferenceSettings
 from mmupt.answers.settings import AnswerSettings
 from mmupt.data.settings import DataSettings, PromptSettings
 from mmupt.engines.settings import RolloutSettings
@@ -92,6 +92,24 @@ class GrpoStage(TrainStage):
         if self.updates_per_step > self.prompts_per_step:
             raise ValueError(
                 f"updates_per_step {self.updates_per_step} is larger than prompts_per_step {self.prompts_per_step}"
+            )
+        return self
+
+
+class DpoStage(TrainStage):
+    """Direct preference optimisation on pairs of responses (columns `chosen` and `rejected`)."""
+
+    kind: Literal["dpo"]
+    epochs: int = Field(default=1, ge=1)
+    batch_size: int = Field(default=64, ge=1, description="pairs an optimiser step")
+    preference: PreferenceSettings = PreferenceSettings()
+
+    @model_validator(mode="after")
+    def _has_pairs(self) -> DpoStage:
+        if self.data.path.startswith("world:"):
+            raise ValueError(
+                f'data.path "{self.data.path}": the offline world has no pairs of responses; give a file or a hub data '
+                "set with the columns chosen and rejected"
             )
         return self
 
