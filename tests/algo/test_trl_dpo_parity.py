@@ -55,7 +55,7 @@ def ours(
     reference_T = no_grad_logprobs(tiny, batch, temperature=1.0, chunk=1024, model=reference)
     lengths = [len(c) for item in items for c in item.completions]
     terms = preference_loss(policy_logprobs(tiny, batch).logprobs_T, reference_T, lengths, settings, len(items))
-    terms.loss.backward()  # type: ignore[no-untyped-call]
+    terms.loss.backward()
     gradients = {n: p.grad.clone() for n, p in tiny.model.named_parameters() if p.grad is not None}
     tiny.model.zero_grad()
     assert float((terms.chosen_reward_N - terms.rejected_reward_N).abs().min()) > 1e-3, "there is something to compare"
