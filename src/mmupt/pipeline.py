@@ -34,9 +34,7 @@ from mmupt.runtime.run_folder import RunFolder
 from mmupt.stages.kinds import TRAINING
 from mmupt.stages.work import Work, stage_seed
 from mmupt.train.context import StageContext
-from mmupt.train.settings import EvalStage, GrpoStage, SftStage
-
-TrainingStage = SftStage | GrpoStage
+from mmupt.train.settings import DpoStage, EvalStage, GrpoStage, TrainingStage
 
 START = "base"
 """How results name the model before the first stage."""
@@ -260,6 +258,8 @@ class Pipeline:
 def _what(stage: TrainingStage, ready: Preflight) -> str:
     if isinstance(stage, GrpoStage) and stage.kind == "upt":
         count, kind = len(ready.blind[stage.name].rows), "questions without labels"
+    elif isinstance(stage, DpoStage):
+        count, kind = len(ready.pairs[stage.name].rows), "pairs of responses"
     else:
         count, kind = len(ready.labeled[stage.name].rows), "labeled questions"
     return f"{count} {kind} from {stage.data.path}"

@@ -22,8 +22,10 @@ from mmupt.models.loading import load_family
 from mmupt.recipe import Recipe
 from mmupt.runtime.device import pick_device
 from mmupt.runtime.layout import RunLayout
-from mmupt.sources import blind_prompts, evaluation_sets, labeled_rows
-from mmupt.types import LabeledPrompt, Prompt
+from mmupt.sources import blind_prompts, evaluation_sets, labeled_rows, preference_pairs
+from mmupt.train.settings import SftStage
+from mmupt.train.targets import TargetEncoder
+from mmupt.types import LabeledPrompt, PreferencePair, Prompt
 from mmupt.world.texts import world_texts
 from mmupt.world.tiny_model import build_world_model
 
@@ -43,12 +45,14 @@ class Preflight:
     model_path: str
     blind: dict[str, DataSet[Prompt]] = field(default_factory=dict)
     labeled: dict[str, DataSet[LabeledPrompt]] = field(default_factory=dict)
+    pairs: dict[str, DataSet[PreferencePair]] = field(default_factory=dict)
     sets: list[EvaluationSet] = field(default_factory=list)
 
     @property
     def skipped(self) -> dict[str, int]:
         """Rows left out, by stage, and those of evaluation sets by the set's name."""
-        found: dict[str, DataSet[Prompt] | DataSet[LabeledPrompt]] = {**self.blind, **self.labeled}
+        found: dict[str, DataSet[Prompt] | DataSet[LabeledPrompt] | DataSet[PreferencePair]]
+        found = {**self.blind, **self.labeled, **self.pairs}
         found |= {f"{EVALUATION} on {questions.name}": questions.rows for questions in self.sets}
         return {name: len(data.skipped) for name, data in found.items() if data.skipped}
 
@@ -88,9 +92,15 @@ def load_rows(stage: ReadingStage, recipe: Recipe, family: Family, ready: Prefli
     if stage.reads == "prompts":
         ready.blind[stage.name] = blind_prompts(data, recipe.world)
         prompts = ready.blind[stage.name].rows
+    elif stage.reads == "pairs":
+        ready.pairs[stage.name] = pairs = preference_pairs(data)
+        prompts = [pair.prompt for pair in pairs.rows]
+        _check_targets(stage.data.path, pairs.rows, family)
     else:
-        ready.labeled[stage.name] = labeled_rows(data, recipe.world)
-        prompts = [row.prompt for row in ready.labeled[stage.name].rows]
+        ready.labeled[stage.name] = labeled = labeled_rows(data, recipe.world)
+        prompts = [row.prompt for row in labeled.rows]
+        if isinstance(stage, SftStage):
+            _check_targets(stage.data.path, labeled.rows, family)
     fewest, key = stage.fewest
     if fewest > len(prompts):
         raise DataError(
@@ -105,6 +115,15 @@ def load_made_rows(stage: ReadingStage, recipe: Recipe, family: Family, ready: P
     assert stage.data.maker is not None, "the stage reads rows from outside the run"
     made = stage.data.model_copy(update={"path": str(run.made(stage.data.maker)), "split": "train"})
     load_rows(stage, recipe, family, ready, made)
+
+
+def _check_targets(source: str, rows: Sequence[LabeledPrompt | PreferencePair], family: Family) -> None:
+    target = TargetEncoder.of(family)
+    for row in rows:
+        try:
+            target.check(row)
+        except DataError as error:
+            raise DataError(f"{source}: {error}") from error
 
 
 def _check_lengths(

@@ -15,14 +15,14 @@ from mmupt.report.profile import ADVICE, Profile, read_profile
 from mmupt.runtime.layout import RunLayout
 from mmupt.runtime.metrics import read_metrics
 from mmupt.runtime.phases import PhaseClock
-from mmupt.train.settings import EvalStage, GrpoStage, SftStage
+from mmupt.train.settings import DpoStage, EvalStage, GrpoStage, SftStage, TrainingStage
 
 
 @dataclass(frozen=True, slots=True)
 class StageProfile:
     """The profile of a stage; `warm_up` steps came before those it was made of."""
 
-    stage: SftStage | GrpoStage
+    stage: TrainingStage
     model: str
     profile: Profile
     warm_up: int
@@ -59,7 +59,7 @@ class StageProfile:
         }
 
 
-def profile_stage(recipe: Recipe, stage: SftStage | GrpoStage, steps: int) -> StageProfile:
+def profile_stage(recipe: Recipe, stage: TrainingStage, steps: int) -> StageProfile:
     """Run `steps` steps of `stage` from the recipe's start model, in a run folder that is gone afterwards, and read
     their metrics. The first step warms up and is left out where there are others. What the run says goes to standard
     error. Raises what a run raises."""
@@ -75,7 +75,7 @@ def profile_stage(recipe: Recipe, stage: SftStage | GrpoStage, steps: int) -> St
     return StageProfile(stage, recipe.model.path, profile, warm_up)
 
 
-def choose_stage(recipe: Recipe, name: str | None) -> SftStage | GrpoStage:
+def choose_stage(recipe: Recipe, name: str | None) -> TrainingStage:
     """The training stage called `name`; without a name the last that samples, or else the last that trains. ConfigError
     lists the choices."""
     stages = [stage for stage in recipe.stages if not isinstance(stage, EvalStage)]
@@ -91,10 +91,10 @@ def choose_stage(recipe: Recipe, name: str | None) -> SftStage | GrpoStage:
     )
 
 
-def rehearsal(recipe: Recipe, stage: SftStage | GrpoStage, steps: int, run_dir: Path) -> Recipe:
-    """`recipe` cut down to `steps` steps of `stage` (fewer in sft where the rows do not suffice), with no measurements
-    and no checkpoint on the way."""
-    if isinstance(stage, SftStage):
+def rehearsal(recipe: Recipe, stage: TrainingStage, steps: int, run_dir: Path) -> Recipe:
+    """`recipe` cut down to `steps` steps of `stage` (fewer in sft and dpo where the rows do not suffice), with no
+    measurements and no checkpoint on the way."""
+    if isinstance(stage, SftStage | DpoStage):
         enough = steps * stage.batch_size
         limit = enough if stage.data.limit is None else min(stage.data.limit, enough)
         data = stage.data.model_copy(update={"limit": limit})

@@ -1,20 +1,20 @@
-"""Where rows come from: the offline world, a file, or the hub, behind three functions.
+"""Where rows come from: the offline world, a file, or the hub, behind four functions.
 
 `labeled_rows` is for stages that may see answers, `blind_prompts` for those that may not: what it returns has no field
-for one. `evaluation_sets` is for measuring.
+for one. `preference_pairs` have two responses instead of an answer. `evaluation_sets` is for measuring.
 """
 
 from __future__ import annotations
 
 from typing import TypeVar, get_args
 
-from mmupt.data.dataset import DataSet, load_labeled, load_prompts
+from mmupt.data.dataset import DataSet, load_labeled, load_pairs, load_prompts
 from mmupt.data.settings import DataSettings
 from mmupt.errors import DataError
 from mmupt.evals.benchmarks.loading import load_benchmark, parse_selection
 from mmupt.evals.sets import EvaluationSet
 from mmupt.evals.settings import EvaluationSettings
-from mmupt.types import LabeledPrompt, Prompt
+from mmupt.types import LabeledPrompt, PreferencePair, Prompt
 from mmupt.world.settings import MixName, Split, WorldSettings
 from mmupt.world.splits import world_prompts, world_split
 
@@ -34,6 +34,12 @@ def blind_prompts(data: DataSettings, world: WorldSettings) -> DataSet[Prompt]:
     if data.path.startswith(_WORLD):
         return DataSet(tuple(world_prompts(world, *_split(data.path))[: data.limit]), (), data.path)
     return load_prompts(data)
+
+
+def preference_pairs(data: DataSettings) -> DataSet[PreferencePair]:
+    """Rows with two responses each, from a file or the hub: the offline world has none. Raises DataError like the
+    others."""
+    return load_pairs(data)
 
 
 def evaluation_sets(evaluation: EvaluationSettings, world: WorldSettings) -> list[EvaluationSet]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import pytest
@@ -81,6 +82,21 @@ def test_it_says_what_the_stage_began_with(
     assert (moved - began).abs().max() > 1e-2
     torch.testing.assert_close(start.logprobs(batch, temperature=0.7, chunk=64), began, rtol=0, atol=1e-5)
     assert torch.equal(logprobs(tiny, batch), moved), "asking the start leaves the policy as it is"
+
+
+def test_the_next_stage_has_another_start(tiny: LoadedModel, disk: Disk, batch: PackedBatch) -> None:
+    """One model in memory goes through two stages: the second's start knows nothing of what the first's saw in the same
+    pictures, unless they share a tower."""
+    StartModel(tiny, disk).logprobs(batch, temperature=0.7, chunk=64)
+    move(tiny.model)
+    moved = logprobs(tiny, batch)
+    second = StartModel(tiny, lambda: copy.deepcopy(tiny.model))
+    torch.testing.assert_close(second.logprobs(batch, temperature=0.7, chunk=64), moved, rtol=0, atol=1e-5)
+
+    for name, parameter in tiny.model.named_parameters():
+        parameter.requires_grad_(not name.startswith((*tiny.family.parts["vision"], *tiny.family.parts["projector"])))
+    with StartModel(tiny, disk).active() as start:
+        assert start.pictures is tiny.pictures, "a frozen tower is one for all, and looks at a picture once"
 
 
 def test_restore_brings_the_start_back_bit_for_bit(tiny: LoadedModel, disk: Disk, batch: PackedBatch) -> None:

@@ -1,4 +1,5 @@
-"""`[algo]`: GRPO. Defaults are the paper's code (arXiv 2505.22453; FIELD: clip 0.2/0.3, dual clip 3, k3 at 0.01)."""
+"""`[algo]`: GRPO. Defaults are the paper's code (arXiv 2505.22453; FIELD: clip 0.2/0.3, dual clip 3, k3 at 0.01).
+`[preference]`: DPO."""
 
 from __future__ import annotations
 
@@ -37,3 +38,15 @@ class AlgoSettings(Settings):
         if self.kl_tokens == "covariance" and self.kl_coef == 0:
             raise ValueError('kl_tokens "covariance" chooses tokens for a KL term, but kl_coef is 0; set kl_coef > 0')
         return self
+
+
+class PreferenceSettings(Settings):
+    """DPO with its authors' beta (arXiv 2305.18290). `label_smoothing` is the share of pairs believed to be the wrong
+    way round (conservative DPO, E. Mitchell, "A note on DPO with noisy preferences", 2023). The loss is `weight` times
+    the preference term and `sft_weight` times the mean negative log-prob of a token of the chosen response: RPO's alpha
+    (arXiv 2404.19733); MPO (arXiv 2411.10442) has 0.8 and 1.0, and a third term that is not here."""
+
+    beta: float = Field(default=0.1, gt=0)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
+    weight: float = Field(default=1.0, gt=0)
+    sft_weight: float = Field(default=0.0, ge=0)

@@ -1,9 +1,9 @@
-"""From the columns of a raw row to a `Prompt` or a `LabeledPrompt`, or to one reason why not.
+"""From the columns of a raw row to a `Prompt`, a `LabeledPrompt` or a `PreferencePair`, or to one reason why not.
 
 Placeholders. A prompt's question holds exactly one `<image>` for each picture. With `placeholders = "require"` the
 source must have it so. With "prepend" a question without any gets them in front; and where such a question numbers its
 pictures (`<image1>`, `<image2>`, ... as in MATH-Vision, whose one file shows all of them side by side), the numbers
-become words, "image 1", in question, choices, answer and solution alike.
+become words, "image 1", in question, choices, answer, solution and responses alike.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from PIL import Image
 from mmupt.data.images import encode_png
 from mmupt.data.rows import RawRow
 from mmupt.data.settings import ColumnSettings
-from mmupt.types import ImageSource, LabeledPrompt, Prompt
+from mmupt.types import ImageSource, LabeledPrompt, PreferencePair, Prompt
 
 PLACEHOLDER = "<image>"
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -44,6 +44,11 @@ def labeled_columns(columns: ColumnSettings) -> dict[str, str]:
     """Role to column of everything a labeled prompt is made of."""
     labels = {role: getattr(columns, role) for role in ("answer", "unit", "solution", "meta")}
     return prompt_columns(columns) | labels | {name: name for name in FORMAT_COLUMNS}
+
+
+def pair_columns(columns: ColumnSettings) -> dict[str, str]:
+    """Role to column of everything a preference pair is made of."""
+    return prompt_columns(columns) | {role: getattr(columns, role) for role in ("chosen", "rejected", "meta")}
 
 
 def read_prompt(
@@ -76,19 +81,47 @@ def read_labeled(
             columns.answer, 'the answer is missing or empty; write one, or train on this set with a stage of kind "upt"'
         )
     solution = read_text(values.get(columns.solution), columns.solution) or None
-    raw_question = values.get(columns.question)
-    if isinstance(raw_question, str) and _is_prepended(raw_question, prompt.images, placeholders):
+    if _was_prepended(values.get(columns.question), prompt, placeholders):
         answer = _number_in_words(answer)
         solution = _number_in_words(solution) if solution else None
-    meta = values.get(columns.meta)
     extra = {name: values[name] for name in FORMAT_COLUMNS if values.get(name) is not None}
     return LabeledPrompt(
         prompt=prompt,
         answer=answer,
         unit=read_text(values.get(columns.unit), columns.unit) or None,
         solution=solution,
-        meta=({} if meta is None else dict(meta) if isinstance(meta, Mapping) else {"meta": meta}) | extra,
+        meta=_meta(values.get(columns.meta)) | extra,
     )
+
+
+def read_pair(
+    row: RawRow, columns: ColumnSettings, placeholders: Literal["require", "prepend"], *, stem: str, folder: Path
+) -> PreferencePair:
+    """The prompt in `row` with its two responses. Raises `RowProblem`, also where one is missing or both are equal."""
+    prompt = read_prompt(row, columns, placeholders, stem=stem, folder=folder)
+    chosen, rejected = (_response(row.values.get(name), name) for name in (columns.chosen, columns.rejected))
+    if _was_prepended(row.values.get(columns.question), prompt, placeholders):
+        chosen, rejected = _number_in_words(chosen), _number_in_words(rejected)
+    if chosen == rejected:
+        raise RowProblem(
+            columns.rejected,
+            f'the response equals the one in "{columns.chosen}", so there is nothing to prefer; write another one, or '
+            "leave the row out",
+        )
+    return PreferencePair(prompt=prompt, chosen=chosen, rejected=rejected, meta=_meta(row.values.get(columns.meta)))
+
+
+def _response(value: object, column: str) -> str:
+    text = read_text(value, column)
+    if text is None or not text.strip():
+        raise RowProblem(column, "the response is missing or empty; write one, or leave the row out")
+    return text
+
+
+def _meta(value: object) -> dict[str, object]:
+    if value is None:
+        return {}
+    return dict(value) if isinstance(value, Mapping) else {"meta": value}
 
 
 def read_text(value: object, column: str) -> str | None:
@@ -147,6 +180,11 @@ def _image(value: object, column: str, folder: Path) -> ImageSource:
 
 def _is_prepended(question: str, images: Sequence[ImageSource], placeholders: str) -> bool:
     return placeholders == "prepend" and bool(images) and PLACEHOLDER not in question
+
+
+def _was_prepended(question: object, prompt: Prompt, placeholders: str) -> bool:
+    """The same of the row's question as it was before `read_prompt`."""
+    return isinstance(question, str) and _is_prepended(question, prompt.images, placeholders)
 
 
 def _place(question: str, pictures: int, column: str, *, prepend: bool) -> str:

@@ -1,4 +1,4 @@
-"""A data set in memory: prompts with their labels, or prompts alone.
+"""A data set in memory: prompts with their labels, prompts with two responses, or prompts alone.
 
 `load_prompts` is label-blind by construction: it asks the reader for the columns a `Prompt` is made of and for no
 others, so that deleting or shuffling the answers changes nothing.
@@ -16,20 +16,28 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-from mmupt.data.columns import RowProblem, labeled_columns, prompt_columns, read_labeled, read_prompt
+from mmupt.data.columns import (
+    RowProblem,
+    labeled_columns,
+    pair_columns,
+    prompt_columns,
+    read_labeled,
+    read_pair,
+    read_prompt,
+)
 from mmupt.data.images import check_header, open_image
 from mmupt.data.problems import SkippedRow, bad_rows_message
 from mmupt.data.readers import read_rows
 from mmupt.data.rows import RawRow, RowSource
 from mmupt.data.settings import ColumnSettings, DataSettings
 from mmupt.errors import DataError
-from mmupt.types import ImageSource, LabeledPrompt, Prompt
+from mmupt.types import ImageSource, LabeledPrompt, PreferencePair, Prompt
 
 FULL_CHECK_LIMIT = 5_000
 _CHECKED_AT_ONCE = 1_024
 _SKIPPING = 'Set data.bad_rows = "skip" to leave bad rows out and count them.'
 
-Row = TypeVar("Row", Prompt, LabeledPrompt)
+Row = TypeVar("Row", Prompt, LabeledPrompt, PreferencePair)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +96,25 @@ def load_labeled(settings: DataSettings, *, conversion: Conversion | None = None
     return _load(settings, source, roles, parse, lambda labeled: labeled.prompt, any_columns=conversion is not None)
 
 
+def load_pairs(settings: DataSettings) -> DataSet[PreferencePair]:
+    """The questions and pictures of a source with two responses each; a row without both, or with the same one twice,
+    is a bad row. Several pairs of one question each have an id of their own.
+
+    Raises `DataError` like `load_prompts`.
+    """
+    columns = settings.columns
+    roles = pair_columns(columns)
+    source = read_rows(settings, roles.values())
+    return _load(
+        settings,
+        source,
+        roles,
+        lambda row: read_pair(row, columns, settings.placeholders, stem=source.stem, folder=source.folder),
+        lambda pair: pair.prompt,
+        needed=("question", "chosen", "rejected"),
+    )
+
+
 def check_images(prompt: Prompt) -> None:
     """Decode every picture of the prompt and forget it. Raises `DataError` for one that cannot be used."""
     for image in prompt.images:
@@ -110,6 +137,7 @@ def _load(
     prompt_of: Callable[[Row], Prompt],
     *,
     any_columns: bool = False,
+    needed: Sequence[str] = ("question",),
 ) -> DataSet[Row]:
     candidates: list[_Candidate[Row]] = []
     bad: dict[int, SkippedRow] = {}
@@ -130,7 +158,7 @@ def _load(
     if not candidates and not bad:
         raise DataError(f"{source.label} holds no rows; check data.path and data.split")
     if not any_columns:
-        _require_columns(source, settings.columns, roles)
+        _require_columns(source, roles, needed)
 
     problems = _image_problems([image for candidate in candidates for image in candidate.prompt.images])
     for candidate in candidates:
@@ -152,12 +180,12 @@ def _load(
     return DataSet(rows=rows, skipped=skipped, source=source.label)
 
 
-def _require_columns(source: RowSource, columns: ColumnSettings, roles: dict[str, str]) -> None:
-    """The question, and whatever column was named otherwise than by default, must be there at all."""
+def _require_columns(source: RowSource, roles: dict[str, str], needed: Sequence[str]) -> None:
+    """What is `needed`, and whatever column was named otherwise than by default, must be there at all."""
     for role, name in roles.items():
         field = ColumnSettings.model_fields.get(role)
         named = field is not None and name != field.default
-        if source.columns and name not in source.columns and (role == "question" or named):
+        if source.columns and name not in source.columns and (role in needed or named):
             raise DataError(
                 f'{source.label} has no column "{name}" (columns: {", ".join(sorted(source.columns))}); '
                 f"set data.columns.{role} to the right one"

@@ -28,17 +28,24 @@ class ColumnSettings(Settings):
     choices: str = Field(default="choices", min_length=1)
     unit: str = Field(default="unit", min_length=1)
     solution: str = Field(default="solution", min_length=1)
+    chosen: str = Field(default="chosen", min_length=1)
+    rejected: str = Field(default="rejected", min_length=1)
     meta: str = Field(default="meta", min_length=1)
 
     @model_validator(mode="after")
     def _labels_stay_apart(self) -> ColumnSettings:
         for shown in ("id", "question", "images", "choices"):
-            for label in ("answer", "unit", "solution"):
+            for label in ("answer", "unit", "solution", "chosen", "rejected"):
                 if getattr(self, shown) == getattr(self, label):
                     raise ValueError(
                         f'{shown} and {label} both name the column "{getattr(self, label)}": a column with labels '
                         f"cannot be part of the prompt; name another column for {shown}"
                     )
+        if self.chosen == self.rejected:
+            raise ValueError(
+                f'chosen and rejected both name the column "{self.chosen}": of two equal responses none is preferred; '
+                "name another column for one of them"
+            )
         return self
 
 

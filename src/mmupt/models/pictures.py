@@ -35,7 +35,7 @@ class PictureFeatures:
         if not pictures:
             return None
         distinct = list({picture.key: picture for picture in pictures}.values())
-        if self._frozen(model):
+        if self.kept_of(model):
             features = {picture.key: self._frozen_features(model, picture) for picture in distinct}
         else:
             computed = self.family.features(model, distinct)
@@ -50,8 +50,8 @@ class PictureFeatures:
         self._kept.put(picture.key, feature, feature.nbytes)
         return feature
 
-    def _frozen(self, model: nn.Module) -> bool:
-        """Nothing of the tower is trained, adapters in it included."""
+    def kept_of(self, model: nn.Module) -> bool:
+        """Whether its features are kept: nothing of the tower is trained, adapters in it included."""
         prefixes = (*self.family.parts["vision"], *self.family.parts["projector"])
         return not any(
             parameter.requires_grad and any(prefix in name for prefix in prefixes)

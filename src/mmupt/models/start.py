@@ -24,6 +24,10 @@ class StartModel:
         """`read` gives the second copy; it is called once, if ever."""
         self._loaded, self._read = loaded, read
         self._frozen: nn.Module | None = None
+        # The copy is frozen, so what it makes of pictures is kept. Where the policy's tower is trained, its next start
+        # is another tower: what this one has kept must go with it.
+        shared = loaded.pictures.kept_of(loaded.model)
+        self._pictures = loaded.pictures if shared else replace(loaded.pictures)
 
     @contextmanager
     def active(self) -> Iterator[LoadedModel]:
@@ -32,7 +36,7 @@ class StartModel:
             with adapter_off(self._loaded.model):
                 yield self._loaded
         else:
-            yield replace(self._loaded, model=self._weights())
+            yield replace(self._loaded, model=self._weights(), pictures=self._pictures)
 
     def logprobs(self, batch: PackedBatch, *, temperature: float, chunk: int) -> Tensor:
         """f32[T], without gradient."""

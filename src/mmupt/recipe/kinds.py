@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mmupt.settings import Settings
-from mmupt.train.settings import EvalStage, GrpoStage, SftStage
+from mmupt.train.settings import DpoStage, EvalStage, GrpoStage, SftStage
 
-STAGE_MODELS: Mapping[str, type[Settings]] = {"sft": SftStage, "rl": GrpoStage, "upt": GrpoStage, "eval": EvalStage}
+STAGE_MODELS: Mapping[str, type[Settings]] = {
+    "sft": SftStage,
+    "rl": GrpoStage,
+    "upt": GrpoStage,
+    "dpo": DpoStage,
+    "eval": EvalStage,
+}
 
 MAKES: Mapping[str, str] = {}
 """What the stages make that make rows."""
 
-READS: Mapping[str, tuple[str, ...]] = {"sft": (), "rl": (), "upt": ()}
+READS: Mapping[str, tuple[str, ...]] = {"sft": (), "rl": (), "upt": (), "dpo": ()}
 """Of these, what each kind can learn from. A label-free stage takes the questions and never looks at answers."""

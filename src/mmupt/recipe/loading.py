@@ -29,13 +29,13 @@ from mmupt.recipe.rounds import LOOP, Looped, unroll
 from mmupt.recipe.rounds import misplaced as misplaced_rounds
 from mmupt.recipe.sharing import idle_keys, merge_shared
 from mmupt.settings import NAME_PATTERN, NAME_RULE, Settings
-from mmupt.train.settings import EvalStage, GrpoStage, SftStage
+from mmupt.train.settings import DpoStage, EvalStage, GrpoStage, SftStage
 from mmupt.world.settings import WorldSettings
 
 RESERVED_NAMES = frozenset({"base", "evaluation"})
 """Stage names that results use for something else: the model before the first stage, and the rows it is measured on."""
 
-Stage = Annotated[SftStage | GrpoStage | EvalStage, Field(discriminator="kind")]
+Stage = Annotated[SftStage | GrpoStage | DpoStage | EvalStage, Field(discriminator="kind")]
 
 
 class Recipe(Settings):

@@ -34,6 +34,10 @@ _CHARTS = {
     "length": "response length, tokens",
     "entropy": "token entropy",
     "kl": "KL to the reference",
+    "reward/margin": "margin of rewards, chosen over rejected",
+    "reward/accuracy": "pairs in the right order",
+    "logprob/chosen": "log-prob of chosen responses",
+    "logprob/rejected": "log-prob of rejected responses",
     "loss": "loss",
     "grad_norm": "gradient norm",
     "zero_signal_groups": "groups without signal",
@@ -45,7 +49,7 @@ _CHARTS = {
     "guard/repetition": "repetition in responses",
     "lr_scale": "part of the learning rate",
 }
-_SHARES = {"share", "unreadable", "truncated", "zero_signal_groups", "ties", "flips", "left_out"}
+_SHARES = {"share", "unreadable", "truncated", "zero_signal_groups", "ties", "flips", "left_out", "reward/accuracy"}
 _SHARES |= {"guard/top_answer", "guard/answers_moved", "guard/repetition"}
 _ONLY_IF_IT_MOVES = {"left_out", "lr_scale", "guard/repetition"}  # a flat line would say nothing
 

@@ -15,7 +15,7 @@ from mmupt.runtime.groups import read_groups
 from mmupt.runtime.layout import RunLayout
 from mmupt.runtime.metrics import read_metrics
 
-_TRAINING = ("sft", "rl", "upt")
+_TRAINING = ("sft", "rl", "upt", "dpo")
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,12 @@ from mmupt.report.results import result_tables
 from mmupt.report.views import clean, group_views
 from mmupt.runtime.files import write_text
 
-_KINDS = {"sft": "supervised fine-tuning", "rl": "reinforcement learning with labels", "upt": "learning without labels"}
+_KINDS = {
+    "sft": "supervised fine-tuning",
+    "rl": "reinforcement learning with labels",
+    "upt": "learning without labels",
+    "dpo": "learning from preferences",
+}
 
 
 def write_report(run: Path) -> Path:

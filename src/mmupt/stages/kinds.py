@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from mmupt.stages.dpo import run_dpo
 from mmupt.stages.grpo import run_rl, run_upt
 from mmupt.stages.sft import run_sft
 from mmupt.stages.work import Work
@@ -13,5 +14,6 @@ TRAINING: Mapping[str, Callable[[Any, Work], int]] = {
     "sft": run_sft,
     "rl": run_rl,
     "upt": run_upt,
+    "dpo": run_dpo,
 }
 """What trains `work.model` in place, by kind; each returns the steps it took."""

@@ -1,4 +1,4 @@
-"""The stages that train: `sft`, `rl`, `upt`. Settings that several stages share stand in the recipe's top-level
+"""The stages that train: `sft`, `rl`, `upt`, `dpo`. Settings that several stages share stand in the recipe's top-level
 tables of the same name and are merged in before a stage is parsed, so each stage is complete in itself."""
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from mmupt.algo.settings import AlgoSettings
+from mmupt.algo.settings import AlgoSettings, PreferenceSettings
 from mmupt.answers.settings import AnswerSettings
 from mmupt.data.settings import ReadingStage, Reads
 from mmupt.engines.settings import RolloutSettings
@@ -98,8 +98,34 @@ class GrpoStage(TrainStage):
         return self
 
 
+class DpoStage(TrainStage):
+    """Direct preference optimisation on pairs of responses (columns `chosen` and `rejected`)."""
+
+    kind: Literal["dpo"]
+    epochs: int = Field(default=1, ge=1)
+    batch_size: int = Field(default=64, ge=1, description="pairs an optimiser step")
+    preference: PreferenceSettings = PreferenceSettings()
+
+    @property
+    def reads(self) -> Reads:
+        return "pairs"
+
+    @model_validator(mode="after")
+    def _has_pairs(self) -> DpoStage:
+        if self.data.path.startswith("world:"):
+            raise ValueError(
+                f'data.path "{self.data.path}": the offline world has no pairs of responses; give a file or a hub data '
+                "set with the columns chosen and rejected"
+            )
+        return self
+
+
 class EvalStage(Settings):
     """A measurement in the middle of a recipe; its settings are the recipe's `[evaluation]`."""
 
     kind: Literal["eval"]
     name: str = Field(pattern=NAME_PATTERN, description=NAME_RULE)
+
+
+TrainingStage = SftStage | GrpoStage | DpoStage
+"""The stages that change the model."""

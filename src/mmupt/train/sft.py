@@ -17,12 +17,14 @@ from mmupt.train.context import StageContext
 from mmupt.train.floor import StepFloor
 from mmupt.train.optimizer import apply_gradients, build_optimizer, learning_rate
 from mmupt.train.settings import SftStage
+from mmupt.train.targets import TargetEncoder
 from mmupt.types import LabeledPrompt
 
 
 def train_sft(stage: SftStage, loaded: LoadedModel, rows: Sequence[LabeledPrompt], context: StageContext) -> int:
     """Train `loaded` in place for `stage.epochs` passes over `rows`, each in an order of its own; returns the steps."""
-    targets = {row.prompt.id: _target_ids(loaded, row) for row in rows}
+    target = TargetEncoder.of(loaded.family)
+    targets = {row.prompt.id: target(row) for row in rows}
     encoder = PromptEncoder(loaded.family, stage.prompt)
     stream = PromptStream([row.prompt for row in rows], seed=context.seed)
     preparer = Preparer(stream, encoder, stage.prompt.too_long == "skip", stage.data.bad_rows == "skip")
@@ -41,7 +43,7 @@ def train_sft(stage: SftStage, loaded: LoadedModel, rows: Sequence[LabeledPrompt
             clock.start()
             with clock("prepare"):
                 prepared = next(batches)
-            items = [PackItem(p.encoded, [targets[p.prompt.id]]) for p in prepared.prompts]
+            items = [PackItem(p.encoded, targets[p.prompt.id]) for p in prepared.prompts]
             tokens = sum(len(item.completions[0]) for item in items)
             loss = torch.zeros((), device=loaded.device)
             for indices in plan_micro_batches([item.length for item in items], stage.micro_batch_tokens):
@@ -68,10 +70,3 @@ def train_sft(stage: SftStage, loaded: LoadedModel, rows: Sequence[LabeledPrompt
             if (step + 1) % stage.checkpoint_every == 0 and step + 1 < steps:
                 context.save(step + 1, loaded, optimizer, {"stream": prepared.stream_state})
     return steps
-
-
-def _target_ids(loaded: LoadedModel, row: LabeledPrompt) -> list[int]:
-    """The worked chain, or the answer in a box, and the end token the tokenizer closes a turn with."""
-    tokenizer = loaded.family.tokenizer
-    text = row.solution if row.solution is not None else f"\\boxed{{{row.answer}}}"
-    return [*tokenizer(text, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
