@@ -1,4 +1,4 @@
-"""The offline world's models: real Qwen2.5-VLs of 1.4M and of 30M parameters, with a tokenizer trained on the spot.
+"""The offline world's models: real Qwen2.5-VLs of 1.4M and of 31M parameters, with a tokenizer trained on the spot.
 
 One is written as an ordinary Hugging Face folder and loaded through the path a hub model takes.
 """
@@ -147,7 +147,7 @@ def build_tiny_model(folder: Path, texts: Iterable[str], seed: int) -> Path:
 
 
 def build_medium_model(folder: Path, texts: Iterable[str], seed: int) -> Path:
-    """The same of 30M parameters, with a vocabulary that holds the words of the larger pictures."""
+    """The same of 31M parameters, with a vocabulary that holds the words of the larger pictures."""
     return _build(folder, train_tokenizer(texts, vocabulary=1024), medium_config, seed)
 
 
