@@ -30,7 +30,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from stability_figure import draw
-from stability_runs import BOTH, FIGURES, METHODS, RECIPES, WORLDS, Bench, Case, Result
+from stability_runs import ALL, BOTH, FIGURES, METHODS, RECIPES, WORLDS, Bench, Case, Result
 
 
 def quick(bench: Bench, seed: int) -> dict[str, Mapping[str, float]]:
@@ -160,7 +160,7 @@ def write_docs(file: Path, lines: Sequence[str]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--worlds", nargs="+", default=list(WORLDS), choices=WORLDS)
+    parser.add_argument("--worlds", nargs="+", default=list(WORLDS), choices=ALL, metavar="WORLD")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS, metavar="METHOD")
     parser.add_argument("--seeds", type=int, default=5, help="seeds of plain voting and the default (5)")
     parser.add_argument("--other-seeds", type=int, default=1, help="seeds of every other method (1)")

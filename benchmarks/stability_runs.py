@@ -29,7 +29,7 @@ class World:
 WORLDS = {"healthy": World(4000), "mixed": World(2000), "hostile": World(2000, "world:unlabeled@dice_sums")}
 PROBED = {f"{rows}-rows": World(rows) for rows in (500, 800, 1100, 1400, 3000, 6000, 9000)}
 """Further starts, from hopeless to easy, for benchmarks/probe.py."""
-_ALL = {**WORLDS, **PROBED}
+ALL = {**WORLDS, **PROBED}
 
 _UNGUARDED = ("stages.upt.guard.enabled=false",)
 METHODS: dict[str, tuple[str, ...]] = {
@@ -83,7 +83,7 @@ class Case:
 
     @property
     def rows(self) -> int:
-        rows = _ALL[self.world].rows
+        rows = ALL[self.world].rows
         return rows * 3 // 2 if self.skilled else rows
 
     @property
@@ -196,7 +196,7 @@ class Bench:
             [
                 *case.settings,
                 f"model.path={model}",
-                f"stages.upt.data.path={_ALL[case.world].pool}",
+                f"stages.upt.data.path={ALL[case.world].pool}",
                 *METHODS[case.method],
             ],
         )
