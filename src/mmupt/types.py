@@ -65,6 +65,21 @@ class LabeledPrompt:
 
 
 @dataclass(frozen=True, slots=True)
+class PreferencePair:
+    """Two responses to a prompt, of which `chosen` is to become likelier than `rejected`. Both are plain text as the
+    model would write it, whole and without the token that ends a turn. `meta` is carried through.
+
+    >>> PreferencePair(Prompt(id="q1", question="2+2?"), chosen="\\\\boxed{4}", rejected="\\\\boxed{5}").prompt.id
+    'q1'
+    """
+
+    prompt: Prompt
+    chosen: str
+    rejected: str
+    meta: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Picture:
     """A picture as the vision tower reads it. `key` names its content: two pictures of one key are the same picture,
     and are processed once where they meet. `tensors` are opaque to everybody but the family."""

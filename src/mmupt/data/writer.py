@@ -11,11 +11,13 @@ from pathlib import Path
 from mmupt.data.columns import FORMAT_COLUMNS, LETTERS
 from mmupt.data.images import encode_png, open_image
 from mmupt.errors import DataError
-from mmupt.types import ImageSource, LabeledPrompt, Prompt
+from mmupt.types import ImageSource, LabeledPrompt, PreferencePair, Prompt
+
+Writable = LabeledPrompt | PreferencePair | Prompt
 
 
-def write_jsonl(folder: Path, split: str, rows: Iterable[LabeledPrompt | Prompt]) -> Path:
-    """Write `rows` to `<folder>/<split>.jsonl`, which `load_prompts` and `load_labeled` read back.
+def write_jsonl(folder: Path, split: str, rows: Iterable[Writable]) -> Path:
+    """Write `rows` to `<folder>/<split>.jsonl`, which `load_prompts`, `load_labeled` or `load_pairs` reads back.
 
     Pictures become PNG files named by their content, so one that several rows share is stored once. The file appears
     when it is complete. Raises `DataError` when it exists already, when two rows share an id, when a picture cannot be
@@ -46,13 +48,15 @@ def write_jsonl(folder: Path, split: str, rows: Iterable[LabeledPrompt | Prompt]
     return path
 
 
-def _values(row: LabeledPrompt | Prompt, folder: Path) -> dict[str, object]:
-    prompt = row.prompt if isinstance(row, LabeledPrompt) else row
+def _values(row: Writable, folder: Path) -> dict[str, object]:
+    prompt = row if isinstance(row, Prompt) else row.prompt
     choices = list(prompt.choices) if prompt.choices else None
     images = [_write_image(image, folder) for image in prompt.images]
     values: dict[str, object] = {"id": prompt.id, "question": prompt.question, "images": images, "choices": choices}
     if isinstance(row, Prompt):
         return values
+    if isinstance(row, PreferencePair):
+        return values | {"chosen": row.chosen, "rejected": row.rejected, "meta": dict(row.meta)}
     meta = {key: value for key, value in row.meta.items() if key not in FORMAT_COLUMNS}
     values |= {
         "answer": row.answer,

@@ -6,6 +6,7 @@
     groups/<stage>/<step:06d>.parquet       prompts, responses, answers, votes, rewards, advantages
     checkpoints/<stage>/step-<step:06d>/    whole and verified, or not there
     guard/<stage>.json                      what the guard of a stage saw, when, and what it did
+    data/<stage>/                           the rows that a stage has made: train.jsonl, images/, report.json
     evals/<name>.json, evals/<name>.parquet figures and every answer of a measurement; <name> is STAGE or STAGE.SET
     evals/<name>.parts/<row:06d>.parquet    answers so far of a measurement that is not finished
     evals/<name>.judge.jsonl                what a judge said, one object an answer
@@ -73,6 +74,10 @@ class RunLayout:
     def guard(self, stage: str) -> Path:
         """The story of the guard of a stage."""
         return self.root / "guard" / f"{_checked(stage)}.json"
+
+    def made(self, stage: str) -> Path:
+        """The folder of the rows that a stage has made; its train.jsonl is there when all of them are."""
+        return self.root / "data" / _checked(stage)
 
     def eval_json(self, name: str) -> Path:
         return self.root / "evals" / f"{_checked(name)}.json"
