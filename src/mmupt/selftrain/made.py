@@ -67,9 +67,12 @@ def make(
     ask: Ask,
     rows_of: Callable[[Heard], FromPrompt],
     context: StageContext,
+    *,
+    passed_over: Mapping[str, int] | None = None,
 ) -> MadeReport:
     """Fills the folder `context.run.made(stage)`: `train.jsonl` with its pictures, and `report.json`. What was made
-    before an interruption is taken over; a stage that has finished is not made again.
+    before an interruption is taken over; a stage that has finished is not made again. `passed_over` counts, by reason,
+    prompts of the data that are not among `prompts`.
 
     Raises DataError where not one row comes of it, and what `ask` raises.
     """
@@ -80,16 +83,17 @@ def make(
         return _read_report(report_file)
     heard = collect(prompts, ask, stage.rollout.prompts_at_once, parts, context.progress, context.stage)
     made = [rows_of(said) for said in heard if said.refused is None]
+    refused = Counter(said.refused for said in heard if said.refused is not None)
     report = MadeReport(
         stage=context.stage,
         kind=str(getattr(stage, "kind", "")),
         rule=rule,
         file=str(file),
-        prompts=len(prompts),
+        prompts=len(prompts) + sum((passed_over or {}).values()),
         responses=sum(len(said.responses) for said in heard),
         rows=sum(len(one.rows) for one in made),
         prompts_used=sum(bool(one.rows) for one in made),
-        refused=dict(_by_size(Counter(said.refused for said in heard if said.refused is not None))),
+        refused=dict(_by_size(refused + Counter(passed_over or {}))),
         left_out=dict(_by_size(sum((Counter(one.left_out) for one in made), Counter()))),
         figures=_figures(heard, made),
     )

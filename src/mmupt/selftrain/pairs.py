@@ -43,7 +43,8 @@ def make_pairs(stage: PairsStage, rows: Rows, tools: Tools, context: StageContex
         return FromPrompt(made, [pair.why for pair in choice.found], choice.left_out)
 
     asked = _one_a_picture(prompts) if stage.prefer == "corrupted" else prompts
-    return make(stage, stage.prefer, asked, _ask(stage, tools, context.seed), rows_of, context)
+    shared = {"share their pictures": len(prompts) - len(asked)} if len(asked) < len(prompts) else {}
+    return make(stage, stage.prefer, asked, _ask(stage, tools, context.seed), rows_of, context, passed_over=shared)
 
 
 def _ask(stage: PairsStage, tools: Tools, seed: int) -> Ask:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from mmupt.answers.equivalence import same
 from mmupt.answers.extract import extract
@@ -37,7 +38,8 @@ class Judge:
     the model (0 with "p_yes")."""
 
     def __init__(self, verdict: VerdictSettings, answers: AnswerSettings, tools: Tools, *, seed: int) -> None:
-        self._verdict, self._answers, self._tools, self._seed = verdict, answers, tools, seed
+        self._verdict, self._answers, self._seed = verdict, answers, seed
+        self._tools = replace(tools, encoder=_wider(tools, verdict.template))
 
     def __call__(self, heard: Sequence[Heard]) -> list[Heard]:
         judged = [self._statements(said) for said in heard]
@@ -94,6 +96,14 @@ class Judge:
         """What cannot be read confirms nothing."""
         answer = extract(text, self._answers.extract).answer
         return float(answer is not None and same(answer, "yes"))
+
+
+def _wider(tools: Tools, template: str) -> PromptEncoder:
+    """`prompt.max_tokens` bounds the questions of the data: template and response come on top of them."""
+    encoder = tools.encoder
+    added = tools.rollout.max_new_tokens + len(encoder.family.tokenizer(template)["input_ids"])
+    longer = encoder.settings.model_copy(update={"max_tokens": encoder.settings.max_tokens + added})
+    return PromptEncoder(encoder.family, longer)
 
 
 def read_points(text: str) -> float | None:
