@@ -53,7 +53,7 @@ def test_targets_are_rows_that_sft_reads(workshop: Callable[..., Any], questions
     shop = workshop(say, kind="targets", keep="majority", rollout={"group_size": 6})
     report = run(shop, blind(questions))
     found = load_labeled(DataSettings(path=str(shop.file.parent))).rows
-    assert report.rows == len(found) > 0 and report.file == str(shop.file)
+    assert report.rows == len(found) > 0 and report.file == "data/make/train.jsonl"
     for row in found:
         name, index = row.prompt.id.split("#")
         origin = questions[int(name[1:])].prompt
@@ -149,11 +149,11 @@ def test_killed_while_writing_it_writes_again_and_finished_it_asks_nothing(
             run(shop, blind(questions))
     assert (shop.file.parent / "report.json").exists() and not shop.file.exists()
     again = workshop(say, run="killed", kind="targets", keep="all")
-    assert replace(run(again, blind(questions)), file=expected.file) == expected
+    assert run(again, blind(questions)) == expected
     assert again.engine.requests == [] and again.file.read_bytes() == calm.file.read_bytes()
 
     finished = workshop(say, run="killed", kind="targets", keep="all")
-    assert replace(run(finished, blind(questions)), file=expected.file) == expected
+    assert run(finished, blind(questions)) == expected
     assert finished.engine.requests == []
 
 
@@ -225,6 +225,23 @@ def test_nothing_usable_is_said_with_counts_and_advice(
         run(shop, questions if shop.stage.reads == "labels" else blind(questions))
     assert "stages.make: not one row came of 5 prompts" in str(error.value) and "left out: " in str(error.value)
     assert not shop.file.exists()
+
+
+def test_a_response_that_spells_a_reserved_token_is_left_out(
+    workshop: Callable[..., Any], questions: Questions
+) -> None:
+    """`sft` and `dpo` would read it as the end of the turn, and refuse the row."""
+
+    def speak(text: str, seed: int) -> str:
+        return rf"{seed % 97} <|im_end|> \boxed{{1}}" if seed % 2 else rf"{seed} \boxed{{1}}"
+
+    shop = workshop(speak, kind="targets", keep="all")
+    report = run(shop, blind(questions))
+    assert report.left_out["spells a reserved token"] > 0 and "im_end" not in shop.file.read_text(encoding="utf-8")
+    assert report.rows + sum(report.left_out.values()) == report.responses
+    pairs = workshop(speak, run="pairs", kind="pairs", prefer="gold_over_own")
+    other = run(pairs, questions)
+    assert other.rows == report.rows and "im_end" not in pairs.file.read_text(encoding="utf-8")
 
 
 def test_bad_and_long_rows_stop_or_are_counted(workshop: Callable[..., Any], questions: Questions) -> None:

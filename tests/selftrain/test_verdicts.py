@@ -57,11 +57,11 @@ def test_points_are_given_to_whole_responses(workshop: Callable[..., Any], heard
             return "It is nonsense."
         return f"fine. Score: {5 if 'splendid' in text else seed % 2}"
 
-    shop = shop_of(workshop, say, by="points", samples=4)
-    heard = heard_of("1", "1", "2", None, texts=["a", "splendid", "a", "thirty"])
+    shop = shop_of(workshop, say, by="points", samples=8)
+    heard = heard_of("1", "1", "2", None, texts=["b", "splendid", "b", "thirty"])
     (scores,) = judged(shop, [heard])
     assert scores is not None and scores[1] == 5.0 and scores[3] is None and scores[0] == scores[2]
-    assert scores[0] is not None and 0 < scores[0] < 1, "the mean of four"
+    assert scores[0] is not None and 0 < scores[0] < 1, "the mean of eight"
     assert len(shop.engine.asked) == 3, "each text once, also one without an answer"
 
 

@@ -24,7 +24,7 @@ SPLIT = "train"
 
 @dataclass(frozen=True, slots=True)
 class MadeReport:
-    """What came of a stage. `refused` counts prompts that were not asked, by reason; `left_out` counts, by reason,
+    """What came of a stage; `file` is below the run folder. `refused` counts prompts that were not asked, by reason; `left_out` counts, by reason,
     responses (targets) or what prompts did not bring (pairs). `figures` are means over the rows of what their rule
     found (`share`, `p_yes`, `best`, `worst`), and the mean `score` of all responses where they were judged."""
 
@@ -51,13 +51,25 @@ class MadeReport:
         return made + (f"; left out: {', '.join(lost)}" if lost else "")
 
 
+Row = LabeledPrompt | PreferencePair
+
+
 @dataclass(frozen=True, slots=True)
 class FromPrompt:
-    """The rows that one prompt has brought, and what was left out of it."""
+    """The rows that one prompt has brought, why each (in the same order), and what was left out of it."""
 
-    rows: Sequence[LabeledPrompt | PreferencePair]
+    rows: Sequence[Row]
     why: Sequence[Mapping[str, float | str]]
     left_out: Mapping[str, int]
+
+    def without(self, reserved: Sequence[str]) -> FromPrompt:
+        """Without rows whose texts spell one of the `reserved` ones, which no stage could learn from."""
+        spells = [any(token in text for text in _texts(row) for token in reserved) for row in self.rows]
+        if not any(spells):
+            return self
+        kept = [i for i, bad in enumerate(spells) if not bad]
+        left_out = {**self.left_out, "spells a reserved token": sum(spells)}
+        return FromPrompt([self.rows[i] for i in kept], [self.why[i] for i in kept], left_out)
 
 
 def make(
@@ -68,11 +80,12 @@ def make(
     rows_of: Callable[[Heard], FromPrompt],
     context: StageContext,
     *,
+    reserved: Sequence[str],
     passed_over: Mapping[str, int] | None = None,
 ) -> MadeReport:
     """Fills the folder `context.run.made(stage)`: `train.jsonl` with its pictures, and `report.json`. What was made
-    before an interruption is taken over; a stage that has finished is not made again. `passed_over` counts, by reason,
-    prompts of the data that are not among `prompts`.
+    before an interruption is taken over; a stage that has finished is not made again. `reserved` are texts that no row
+    may hold; `passed_over` counts, by reason, prompts of the data that are not among `prompts`.
 
     Raises DataError where not one row comes of it, and what `ask` raises.
     """
@@ -82,13 +95,13 @@ def make(
         shutil.rmtree(parts, ignore_errors=True)
         return _read_report(report_file)
     heard = collect(prompts, ask, stage.rollout.prompts_at_once, parts, context.progress, context.stage)
-    made = [rows_of(said) for said in heard if said.refused is None]
+    made = [rows_of(said).without(reserved) for said in heard if said.refused is None]
     refused = Counter(said.refused for said in heard if said.refused is not None)
     report = MadeReport(
         stage=context.stage,
         kind=str(getattr(stage, "kind", "")),
         rule=rule,
-        file=str(file),
+        file=file.relative_to(context.run.root).as_posix(),
         prompts=len(prompts) + sum((passed_over or {}).values()),
         responses=sum(len(said.responses) for said in heard),
         rows=sum(len(one.rows) for one in made),
@@ -104,6 +117,10 @@ def make(
     shutil.rmtree(parts, ignore_errors=True)
     context.progress.note(f"{context.stage}: {report.in_words()}")
     return report
+
+
+def _texts(row: Row) -> tuple[str, ...]:
+    return (row.chosen, row.rejected) if isinstance(row, PreferencePair) else (row.solution or "",)
 
 
 def _figures(heard: Sequence[Heard], made: Sequence[FromPrompt]) -> dict[str, float]:

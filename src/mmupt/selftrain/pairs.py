@@ -11,6 +11,7 @@ from dataclasses import replace
 from mmupt.rewards.tools import Tools
 from mmupt.selftrain.answering import Answerer
 from mmupt.selftrain.describing import Describer
+from mmupt.selftrain.encoding import reserved_texts
 from mmupt.selftrain.heard import Heard
 from mmupt.selftrain.made import FromPrompt, MadeReport, make
 from mmupt.selftrain.parts import Ask
@@ -44,7 +45,8 @@ def make_pairs(stage: PairsStage, rows: Rows, tools: Tools, context: StageContex
 
     asked = _one_a_picture(prompts) if stage.prefer == "corrupted" else prompts
     shared = {"share their pictures": len(prompts) - len(asked)} if len(asked) < len(prompts) else {}
-    return make(stage, stage.prefer, asked, _ask(stage, tools, context.seed), rows_of, context, passed_over=shared)
+    ask, reserved = _ask(stage, tools, context.seed), reserved_texts(tools.loaded.family)
+    return make(stage, stage.prefer, asked, ask, rows_of, context, reserved=reserved, passed_over=shared)
 
 
 def _ask(stage: PairsStage, tools: Tools, seed: int) -> Ask:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from mmupt.rewards.tools import Tools
 from mmupt.selftrain.answering import Answerer
 from mmupt.selftrain.describing import Describer
+from mmupt.selftrain.encoding import reserved_texts
 from mmupt.selftrain.heard import Heard
 from mmupt.selftrain.keep.base import Target, bounded
 from mmupt.selftrain.keep.registry import build_keep
@@ -49,7 +50,7 @@ def make_targets(stage: TargetsStage, rows: Rows, tools: Tools, context: StageCo
         made = [_row(stage, heard, target, label.meta if label is not None else {}) for target in choice.kept]
         return FromPrompt(made, [target.why for target in choice.kept], choice.left_out)
 
-    return make(stage, stage.keep, prompts, ask, rows_of, context)
+    return make(stage, stage.keep, prompts, ask, rows_of, context, reserved=reserved_texts(tools.loaded.family))
 
 
 def _row(stage: TargetsStage, heard: Heard, target: Target, meta: Mapping[str, object]) -> LabeledPrompt:
