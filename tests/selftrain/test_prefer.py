@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from mmupt.answers.equivalence import grade
 from mmupt.answers.settings import AnswerSettings
 from mmupt.selftrain.heard import Heard
-from mmupt.selftrain.prefer.base import Preference, Preferences
+from mmupt.selftrain.prefer.base import Preference, Preferences, different
 from mmupt.selftrain.prefer.corrupted import GoodOverPoor
 from mmupt.selftrain.prefer.gold import RightOverWrong
 from mmupt.selftrain.prefer.gold_over_own import DataOverOwn
@@ -27,6 +28,13 @@ ANSWERS = AnswerSettings()
 
 def texts(found: Preferences) -> list[tuple[str, str]]:
     return [(pair.chosen, pair.rejected) for pair in found.found]
+
+
+def test_each_pair_is_there_once_and_no_text_is_empty() -> None:
+    pairs = [Preference(*texts) for texts in (("a", "b"), ("", "b"), ("a", "a"), ("c", "b"), ("a", "b"), ("a", ""))]
+    found = different([replace(pair, why={"n": n}) for n, pair in enumerate(pairs)])
+    assert [(pair.chosen, pair.rejected, pair.why["n"]) for pair in found.found] == [("a", "b", 0), ("c", "b", 3)]
+    assert found.left_out == {"empty": 2, "both the same": 1, "said before": 1}
 
 
 def test_best_over_worst_by_hand(heard_of: HeardOf) -> None:
@@ -102,7 +110,7 @@ def test_a_good_description_over_a_poor_one(heard_of: HeardOf) -> None:
     heard = heard_of(None, None, texts=["four dice", "a red dog"], how="low_resolution")
     assert rule.prefer(heard).found == (Preference("four dice", "a red dog", {"how": "low_resolution"}),)
     assert rule.prefer(heard_of(None, None, texts=["x", " x "])).left_out == {"both the same": 1}
-    assert rule.prefer(heard_of(None, None, texts=[" ", "x"])).left_out == {"no description": 1}
+    assert rule.prefer(heard_of(None, None, texts=[" ", "x"])).left_out == {"empty": 1}
     assert rule.prefer(heard_of(None, None, cut=(1,))).left_out == {"cut off": 1}
 
 

@@ -24,9 +24,10 @@ SPLIT = "train"
 
 @dataclass(frozen=True, slots=True)
 class MadeReport:
-    """What came of a stage; `file` is below the run folder. `refused` counts prompts that were not asked, by reason; `left_out` counts, by reason,
-    responses (targets) or what prompts did not bring (pairs). `figures` are means over the rows of what their rule
-    found (`share`, `p_yes`, `best`, `worst`), and the mean `score` of all responses where they were judged."""
+    """What came of a stage; `file` is below the run folder. `refused` counts prompts that were not asked, by reason;
+    `left_out` counts, by reason, responses (targets) or what prompts did not bring (pairs). `figures` are means over
+    the rows of what their rule found (`share`, `p_yes`, `best`, `worst`), and the mean `score` of all responses where
+    they were judged."""
 
     stage: str
     kind: str

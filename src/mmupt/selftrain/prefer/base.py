@@ -44,13 +44,20 @@ def nothing(why: str) -> Preferences:
 
 
 def different(found: list[Preference], most: int = 0) -> Preferences:
-    """Without those that prefer a text to itself, without repetitions, at most `most` of them (0: all)."""
-    once = list(dict.fromkeys((p.chosen, p.rejected) for p in found if p.chosen != p.rejected))
-    by_texts = {(p.chosen, p.rejected): p for p in reversed(found)}
+    """Each pair once, without those that hold an empty text or prefer a text to itself; at most `most` (0: all)."""
+    whole = [pair for pair in found if pair.chosen and pair.rejected]
+    unlike = [pair for pair in whole if pair.chosen != pair.rejected]
+    first: dict[tuple[str, str], Preference] = {}
+    for pair in unlike:
+        first.setdefault((pair.chosen, pair.rejected), pair)
+    once = list(first.values())
     kept = once[:most] if most else once
-    left_out = Counter({
-        "both the same": sum(p.chosen == p.rejected for p in found),
-        "said before": sum(p.chosen != p.rejected for p in found) - len(once),
-        "over per_prompt": len(once) - len(kept),
-    })  # fmt: skip
-    return Preferences(tuple(by_texts[texts] for texts in kept), +left_out)
+    left_out = Counter(
+        {
+            "empty": len(found) - len(whole),
+            "both the same": len(whole) - len(unlike),
+            "said before": len(unlike) - len(once),
+            "over per_prompt": len(once) - len(kept),
+        }
+    )
+    return Preferences(tuple(kept), +left_out)

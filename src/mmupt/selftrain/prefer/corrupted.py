@@ -20,6 +20,4 @@ class GoodOverPoor(PreferRule):
         if not (heard.whole(0) and heard.whole(1)):
             return nothing("cut off")
         good, poor = (response.text.strip() for response in heard.responses)
-        if not good:
-            return nothing("no description")
         return different([Preference(good, poor, {"how": heard.how or ""})])
