@@ -91,6 +91,11 @@ def read_labeled(
     )
 
 
+def read_pictures(row: RawRow, columns: ColumnSettings, folder: Path) -> tuple[ImageSource, ...]:
+    """The pictures in `row`, whatever its question says. Raises `RowProblem`."""
+    return _images(row.values.get(columns.images), columns.images, folder)
+
+
 def read_text(value: object, column: str) -> str | None:
     """A string as it is, a number as a string, nothing as None. Raises `RowProblem` for all else."""
     if value is None:
