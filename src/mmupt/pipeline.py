@@ -38,6 +38,8 @@ from mmupt.runtime.phases import PhaseClock
 from mmupt.runtime.progress import Progress
 from mmupt.runtime.run_folder import RunFolder
 from mmupt.runtime.seeds import derive_seed
+from mmupt.synth.settings import SynthStage
+from mmupt.synth.stage import SynthFolder, write_questions
 from mmupt.train.context import StageContext
 from mmupt.train.grpo import train_grpo
 from mmupt.train.guarding import Guarding
@@ -112,9 +114,31 @@ class Pipeline:
                 assert evaluation is not None, "a recipe with an eval stage has an [evaluation] table"
                 self._measure(stage.name, evaluation)
                 continue
+            if isinstance(stage, SynthStage):
+                self._write(stage)
+                continue
             self._train(stage)
             if evaluation is not None and evaluation.every_stage:
                 self._measure(stage.name, evaluation)
+
+    def _write(self, stage: SynthStage) -> None:
+        """Questions by the model as it is now, as a data set in the run folder."""
+        if not SynthFolder(self.folder.data(stage.name)).rows.exists():
+            self.metrics.truncate_after(stage.name, 0, [s.name for s in self.recipe.stages])
+        blind, labeled = self.ready.blind.get(stage.name), self.ready.labeled.get(stage.name)
+        model = self._model()
+        report = write_questions(
+            stage,
+            labeled.rows if labeled is not None else blind.rows if blind is not None else (),
+            PromptEncoder(model.family, stage.prompt),
+            HFEngine(model, stage.rollout.prompts_at_once),
+            self.folder.data(stage.name),
+            model=self.model_path,
+            seed=derive_seed(self.recipe.seed, "stage", stage.name),
+            progress=self.progress,
+            metrics=self.metrics,
+        )
+        self.progress.note(f"{stage.name}: {report.in_words}")
 
     def _train(self, stage: SftStage | GrpoStage) -> None:
         """Train, and hand the result on through the disk, unless that was done before the run was interrupted."""

@@ -21,7 +21,9 @@ from mmupt.models.families.base import Family
 from mmupt.models.loading import load_family
 from mmupt.recipe import Recipe
 from mmupt.runtime.device import pick_device
-from mmupt.sources import blind_prompts, evaluation_sets, labeled_rows
+from mmupt.sources import blind_prompts, evaluation_sets, labeled_rows, pictures
+from mmupt.synth.settings import SynthStage
+from mmupt.synth.subjects import asks, subjects
 from mmupt.train.settings import EvalStage, GrpoStage, SftStage
 from mmupt.types import LabeledPrompt, Prompt
 from mmupt.world.texts import world_texts
@@ -78,9 +80,14 @@ def preflight(recipe: Recipe) -> Iterator[Preflight]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _load_stage(stage: SftStage | GrpoStage | EvalStage, recipe: Recipe, family: Family, ready: Preflight) -> None:
+def _load_stage(
+    stage: SftStage | GrpoStage | SynthStage | EvalStage, recipe: Recipe, family: Family, ready: Preflight
+) -> None:
     """`upt` gets prompts, and only prompts; nothing that holds its labels is ever made."""
     if isinstance(stage, EvalStage):
+        return
+    if isinstance(stage, SynthStage):
+        _load_synth(stage, recipe, family, ready)
         return
     prompts: Sequence[Prompt]
     if stage.kind == "upt":
@@ -95,6 +102,22 @@ def _load_stage(stage: SftStage | GrpoStage | EvalStage, recipe: Recipe, family:
             f"{len(prompts)} prompts; lower it or bring more prompts"
         )
     _check_lengths(stage.data.path, prompts, stage.data.bad_rows, stage.prompt, family)
+
+
+def _load_synth(stage: SynthStage, recipe: Recipe, family: Family, ready: Preflight) -> None:
+    """Labels are read where the settings ask for them, and only there."""
+    prompts: Sequence[Prompt]
+    if stage.reads_labels:
+        ready.labeled[stage.name] = labeled_rows(stage.data, recipe.world)
+        prompts = [row.prompt for row in ready.labeled[stage.name].rows]
+    else:
+        load = pictures if stage.mode == "direct" else blind_prompts
+        ready.blind[stage.name] = load(stage.data, recipe.world)
+        prompts = ready.blind[stage.name].rows
+    unanswered = dict.fromkeys((prompt.id for prompt in prompts), "")
+    asked = [ask.prompt for subject in subjects(prompts) for ask in asks(subject, stage, unanswered)]
+    alone = stage.prompt.model_copy(update={"suffix": ""})
+    _check_lengths(stage.data.path, asked, stage.data.bad_rows, alone, family)
 
 
 def _check_lengths(

@@ -15,7 +15,7 @@ from mmupt.report.profile import ADVICE, Profile, read_profile
 from mmupt.runtime.layout import RunLayout
 from mmupt.runtime.metrics import read_metrics
 from mmupt.runtime.phases import PhaseClock
-from mmupt.train.settings import EvalStage, GrpoStage, SftStage
+from mmupt.train.settings import GrpoStage, SftStage
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def profile_stage(recipe: Recipe, stage: SftStage | GrpoStage, steps: int) -> St
 def choose_stage(recipe: Recipe, name: str | None) -> SftStage | GrpoStage:
     """The training stage called `name`; without a name the last that samples, or else the last that trains. ConfigError
     lists the choices."""
-    stages = [stage for stage in recipe.stages if not isinstance(stage, EvalStage)]
+    stages = [stage for stage in recipe.stages if isinstance(stage, SftStage | GrpoStage)]
     if not stages:
         raise ConfigError(f"{recipe.name} has no training stage; there is nothing to profile")
     if name is None:

@@ -1,7 +1,7 @@
-"""Where rows come from: the offline world, a file, or the hub, behind three functions.
+"""Where rows come from: the offline world, a file, or the hub, behind four functions.
 
 `labeled_rows` is for stages that may see answers, `blind_prompts` for those that may not: what it returns has no field
-for one. `evaluation_sets` is for measuring.
+for one; `pictures` is for one that writes the questions itself. `evaluation_sets` is for measuring.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import get_args
 
 from mmupt.data.dataset import DataSet, load_labeled, load_prompts
+from mmupt.data.pictures import load_pictures
 from mmupt.data.settings import DataSettings
 from mmupt.errors import DataError
 from mmupt.evals.benchmarks.loading import load_benchmark, parse_selection
@@ -33,6 +34,11 @@ def blind_prompts(data: DataSettings, world: WorldSettings) -> DataSet[Prompt]:
     if data.path.startswith(_WORLD):
         return DataSet(tuple(world_prompts(world, _split(data.path))[: data.limit]), (), data.path)
     return load_prompts(data)
+
+
+def pictures(data: DataSettings, world: WorldSettings) -> DataSet[Prompt]:
+    """Pictures to write questions about, with the questions that they have, if any; no answer is read."""
+    return blind_prompts(data, world) if data.path.startswith(_WORLD) else load_pictures(data)
 
 
 def evaluation_sets(evaluation: EvaluationSettings, world: WorldSettings) -> list[EvaluationSet]:

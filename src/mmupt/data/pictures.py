@@ -29,10 +29,8 @@ def load_pictures(settings: DataSettings) -> DataSet[Prompt]:
     columns = settings.columns
     roles = prompt_columns(columns)
     folder = Path(settings.path).expanduser()
-    if is_picture_folder(folder):
-        source = _picture_rows(folder, settings)
-    else:
-        source = read_rows(settings, roles.values())
+    alone = is_picture_folder(folder)
+    source = _picture_rows(folder, settings) if alone else read_rows(settings, roles.values())
 
     def parse(row: RawRow) -> Prompt:
         return _read(row, settings, stem=source.stem, folder=source.folder)

@@ -24,8 +24,8 @@ def write_jsonl(
     """Write `rows` to `<folder>/<split>.jsonl`, which `load_prompts` and `load_labeled` read back.
 
     Pictures become PNG files named by their content, so one that several rows share is stored once. The file appears
-    when it is complete. `meta` is what to keep of rows without labels, by their ids. Raises `DataError` when it exists already, when two rows share an id, when a picture cannot be
-    decoded, when there are no rows.
+    when it is complete. `meta` is what to keep of rows without labels, by their ids. Raises `DataError` when the file
+    exists already, when two rows share an id, when a picture cannot be decoded, when there are no rows.
     """
     if not split or Path(split).name != split:
         raise DataError(f'a split is the name of a file, not "{split}"; use a word such as "train"')

@@ -4,8 +4,9 @@ Of all that a model writes around it (thoughts, "Sure!", "Question:", numbering,
 questions) the first question is kept and nothing else. The steps, in order:
 
 1. What follows the last thought (`</think>`), and of that the last `<question>...</question>`, if there is one.
-2. Else what stands behind the first "Question:" ("Q1:", "**New question:**", "问题："), else the first paragraph that is
-   no preamble ("Sure! Here is one:"). It goes on over options, and ends at an answer, a hint or the next question.
+2. Else what stands behind the first "Question:" ("Q1:", "**New question:**", "问题："), else the first paragraph
+   that is no preamble ("Sure! Here is one:"). It goes on over options, and ends at an answer, a hint or the next
+   question.
 3. Of one line the first question: behind the first question mark nothing that asks again or answers.
 4. Numbering, quotes and Markdown are taken off.
 
@@ -33,7 +34,9 @@ _LABEL = re.compile(
 )
 _YES = r"(?:sure|certainly|of course|okay|ok|great|absolutely)\b"
 _HERE = r"(?:here(?:'s|’s| is| are)|i(?:'ll|’ll| will| would| can)|let me|let's)\b"
-_ANNOUNCED = re.compile(rf"^\s*(?:{_YES}|{_HERE})[^:：?\n]{{0,80}}[:：]\s*(?=\S)|^\s*{_YES}\s*[!.,]\s+(?=\S)", re.IGNORECASE)
+_ANNOUNCED = re.compile(
+    rf"^\s*(?:{_YES}|{_HERE})[^:：?\n]{{0,80}}[:：]\s*(?=\S)|^\s*{_YES}\s*[!.,]\s+(?=\S)", re.IGNORECASE
+)
 _PREAMBLE = re.compile(rf"^(?:{_YES}|{_HERE})|\bquestions?\b.{{0,80}}[:：]$", re.IGNORECASE)
 _END = re.compile(
     rf"^{_ORNAMENT}(?:(?:the\s+)?(?:correct\s+|right\s+|final\s+)?(?:answer|solution|explanation|reasoning|rationale|hint"
@@ -55,7 +58,17 @@ _TOLD = re.compile(
     r"|^(?:求|计算|找出|写出|列出|数一数|比较|判断)",
     re.IGNORECASE,
 )
-_QUOTES = (('"', '"'), ("“", "”"), ("«", "»"), ("'", "'"), ("‘", "’"), ("`", "`"), ("**", "**"), ("__", "__"), ("*", "*"))
+_QUOTES = (
+    ('"', '"'),
+    ("“", "”"),
+    ("«", "»"),
+    ("'", "'"),
+    ("‘", "’"),
+    ("`", "`"),
+    ("**", "**"),
+    ("__", "__"),
+    ("*", "*"),
+)
 _PLACEHOLDER = "<image>"
 
 

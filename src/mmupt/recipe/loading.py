@@ -25,13 +25,14 @@ from mmupt.recipe.overrides import apply_overrides, parse_overrides
 from mmupt.recipe.problems import explain
 from mmupt.recipe.sharing import idle_keys, merge_shared
 from mmupt.settings import Settings
+from mmupt.synth.settings import SynthStage
 from mmupt.train.settings import NAME_PATTERN, NAME_RULE, EvalStage, GrpoStage, SftStage
 from mmupt.world.settings import WorldSettings
 
 RESERVED_NAMES = frozenset({"base", "evaluation"})
 """Stage names that results use for something else: the model before the first stage, and the rows it is measured on."""
 
-Stage = Annotated[SftStage | GrpoStage | EvalStage, Field(discriminator="kind")]
+Stage = Annotated[SftStage | GrpoStage | SynthStage | EvalStage, Field(discriminator="kind")]
 
 
 class Recipe(Settings):

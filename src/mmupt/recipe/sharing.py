@@ -14,9 +14,16 @@ from typing import Any
 from mmupt.evals.settings import EvaluationSettings
 from mmupt.recipe.overrides import Key
 from mmupt.settings import Settings
+from mmupt.synth.settings import SynthStage
 from mmupt.train.settings import EvalStage, GrpoStage, SftStage
 
-STAGE_MODELS: Mapping[str, type[Settings]] = {"sft": SftStage, "rl": GrpoStage, "upt": GrpoStage, "eval": EvalStage}
+STAGE_MODELS: Mapping[str, type[Settings]] = {
+    "sft": SftStage,
+    "rl": GrpoStage,
+    "upt": GrpoStage,
+    "synth": SynthStage,
+    "eval": EvalStage,
+}
 SHARED: frozenset[str] = frozenset({*SftStage.model_fields, *GrpoStage.model_fields} - {"name", "kind"})
 """The top-level keys that are merged into stages."""
 

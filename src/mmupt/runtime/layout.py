@@ -9,6 +9,7 @@
     evals/<name>.json, evals/<name>.parquet figures and every answer of a measurement; <name> is STAGE or STAGE.SET
     evals/<name>.parts/<row:06d>.parquet    answers so far of a measurement that is not finished
     evals/<name>.judge.jsonl                what a judge said, one object an answer
+    data/<stage>/                           rows that a stage has written: train.jsonl, images/, report.json, ...
     summary.json, report.html
     lock                                    who writes here
 
@@ -73,6 +74,10 @@ class RunLayout:
     def guard(self, stage: str) -> Path:
         """The story of the guard of a stage."""
         return self.root / "guard" / f"{_checked(stage)}.json"
+
+    def data(self, stage: str) -> Path:
+        """The folder of the data set that a stage has written."""
+        return self.root / "data" / _checked(stage)
 
     def eval_json(self, name: str) -> Path:
         return self.root / "evals" / f"{_checked(name)}.json"

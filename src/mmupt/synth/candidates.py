@@ -1,4 +1,4 @@
-"""Every question that was written, kept or not, with all that speaks for and against it; and how it lies on the disk."""
+"""Every question that was written, kept or not, with all that speaks for and against it; and its file."""
 
 from __future__ import annotations
 

@@ -45,18 +45,19 @@ MEANING: dict[Reason, str] = {
 }
 
 ADVICE: dict[Reason, str] = {
-    "unparsable": "read some responses on the page; a base or very small model may not follow the template: write one in "
-    "words it knows (templates), or give writing.max_new_tokens more room",
+    "unparsable": "read some responses on the page; a base or very small model may not follow the template: write one "
+    "in words it knows (templates), or give writing.max_new_tokens more room",
     "too_short": "lower filters.min_length, or ask for longer questions in the template",
     "too_long": "raise filters.max_length or prompt.max_tokens, or ask for one short question in the template",
-    "duplicate_of_original": 'raise writing.temperature, or ask for something else in the template; mode "direct" does not '
-    "show the original",
+    "duplicate_of_original": "raise writing.temperature, or ask in the template for something else",
     "near_duplicate_of_original": "raise writing.temperature or filters.similarity",
     "duplicate": "raise writing.temperature, or take fewer candidates a picture",
     "near_duplicate": "raise writing.temperature or filters.similarity, or take fewer candidates a picture",
     "no_reference": 'ask in the template for what only the picture can tell, or set filters.reference = "off"',
-    "unanswerable": "answers must be readable where prompt.suffix asks for them (answers.extract); lower filters.quorum",
-    "hopeless": "the model cannot answer what it asks: ask for easier questions in the template, or lower filters.share[0]",
+    "unanswerable": "answers must stand where answers.extract reads them and prompt.suffix asks for them; or lower "
+    "filters.quorum",
+    "hopeless": "the model cannot answer what it asks: ask for easier questions in the template, or lower "
+    "filters.share[0]",
     "trivial": "the model is sure of its answers: ask for harder questions in the template, or raise filters.share[1]",
     "enough": "raise keep",
 }

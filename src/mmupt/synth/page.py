@@ -35,7 +35,7 @@ class Ballot:
 
 @dataclass(frozen=True, slots=True)
 class CandidateView:
-    """`verdict` is "kept", or the reason in words; `text` the question, or what was written where none could be read."""
+    """`verdict` is "kept", or the reason in words; `text` the question, or where none could be read the response."""
 
     id: str
     kept: bool
@@ -140,7 +140,7 @@ def _candidate(found: dict[str, Any]) -> CandidateView:
         kept=reason is None,
         verdict="kept" if reason is None else reason.replace("_", " "),
         meaning="in the data set" if reason is None else MEANING[reason],
-        detail=clean(found["detail"], 400),
+        detail="" if reason in ("hopeless", "trivial") else clean(found["detail"], 400),  # the vote says the same
         text=clean(question if question is not None else response, _LONG),
         response=clean(response, _RESPONSE),
         differs=question is not None and question.strip() != response.strip(),

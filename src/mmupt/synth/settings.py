@@ -15,8 +15,8 @@ from mmupt.synth.templates import DIRECT, IN_CONTEXT, faults
 from mmupt.train.settings import NAME_PATTERN, NAME_RULE
 
 REFERENCE_WORDS = (
-    "picture", "image", "photo", "photograph", "figure", "diagram", "drawing", "drawn", "graph", "chart", "plot", "table",
-    "map", "shown", "shows", "show", "depicted", "displayed", "illustrated", "visible", "seen", "scene",
+    "picture", "image", "photo", "photograph", "figure", "diagram", "drawing", "drawn", "graph", "chart", "plot",
+    "table", "map", "shown", "shows", "show", "depicted", "displayed", "illustrated", "visible", "seen", "scene",
 )  # fmt: skip
 
 

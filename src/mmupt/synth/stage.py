@@ -1,11 +1,11 @@
 """The stage that writes questions, from pictures to a data set, in a folder of its own:
 
-    train.jsonl, images/    the questions that are kept, as any data set; written last: with it the stage is done
-    candidates.parquet      every response, the question in it, the answers to it, and why it is not kept
-    report.json             how many there are of what
-    page.html               the same to look at
-    parts/                  what an unfinished stage has so far, some pictures a file
-    begun.txt               a hash of what decides what is written, so that nothing else is put into the same folder
+train.jsonl, images/    the questions that are kept, as any data set; written last: with it the stage is done
+candidates.parquet      every response, the question in it, the answers to it, and why it is not kept
+report.json             how many there are of what
+page.html               the same to look at
+parts/                  what an unfinished stage has so far, some pictures a file
+begun.txt               a hash of what decides what is written, so that nothing else is put into the same folder
 """
 
 from __future__ import annotations
@@ -87,7 +87,9 @@ def write_questions(
     Raises DataError where nothing at all can be kept (with counts and advice; all but the data set is written then) and
     where a picture cannot be read; RunFolderError where `folder` holds what was written with other arguments.
     """
-    labels = {row.prompt.id: row.answer for row in rows if isinstance(row, LabeledPrompt)} if stage.reads_labels else None
+    labels = (
+        {row.prompt.id: row.answer for row in rows if isinstance(row, LabeledPrompt)} if stage.reads_labels else None
+    )
     if labels is not None and not labels:
         raise DataError('answer_from "gold" needs rows with answers; bring them, or use answer_from = "majority"')
     prompts = [row.prompt if isinstance(row, LabeledPrompt) else row for row in rows]
@@ -106,9 +108,7 @@ def write_questions(
         metrics.append({"stage": stage.name, "kind": stage.kind, "step": 1, **report.metrics()})
     if not report.kept:
         advice = "\n".join(f"  - {line}" for line in report.advice)
-        raise DataError(
-            f"{stage.name}: no question can be handed on: {report.in_words}. See {place.page}.\n{advice}"
-        )
+        raise DataError(f"{stage.name}: no question can be handed on: {report.in_words}. See {place.page}.\n{advice}")
     _hand_on(stage, written, report, place)
     shutil.rmtree(place.parts, ignore_errors=True)
     return report
@@ -179,6 +179,8 @@ def _fingerprint(
     for row in rows:
         prompt = row.prompt if isinstance(row, LabeledPrompt) else row
         answer = row.answer if labels and isinstance(row, LabeledPrompt) else None
-        images = [image.path or hashlib.blake2b(image.data or b"", digest_size=16).hexdigest() for image in prompt.images]
+        images = [
+            image.path or hashlib.blake2b(image.data or b"", digest_size=16).hexdigest() for image in prompt.images
+        ]
         digest.update(to_json([prompt.id, prompt.question, list(prompt.choices or ()), images, answer]).encode("ascii"))
     return digest.hexdigest()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mmupt.data.columns import LETTERS, PLACEHOLDER
 from mmupt.data.pictures import is_bare
 from mmupt.synth.settings import SynthStage
-from mmupt.synth.templates import fill, faults
+from mmupt.synth.templates import faults, fill
 from mmupt.types import ImageSource, Prompt
 
 

@@ -11,7 +11,7 @@ DIRECT = (
     "The question must\n"
     "- need the picture: nobody could answer it from its words alone;\n"
     "- take some thinking: reading values off, comparing, counting, calculating or deriving, not naming one thing;\n"
-    "- have exactly one right answer, which is short (a number, a word, a name) and can be worked out from the picture;\n"
+    "- have exactly one right answer, which is short (a number, a word, a name) and follows from the picture;\n"
     "- be clear by itself and true to the picture: nothing in it may be made up.\n"
     "Do not answer it and give no hints. Write the question alone, in the form\n"
     "Question: <your question>"

@@ -104,7 +104,8 @@ class Writer:
         if not asked:
             return []
         seeds = [
-            tuple(derive_seed(self.seed, "synth", ask.source, i) for i in range(self.stage.candidates)) for ask, _ in asked
+            tuple(derive_seed(self.seed, "synth", ask.source, i) for i in range(self.stage.candidates))
+            for ask, _ in asked
         ]
         how = self.stage.writing
         rollouts = self.engine.generate(
