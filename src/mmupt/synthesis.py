@@ -25,9 +25,8 @@ def choose_synth_stage(recipe: Recipe, name: str | None) -> SynthStage:
     for stage in stages:
         if stage.name == name:
             return stage
-    raise ConfigError(
-        f'{recipe.name} has no stage "{name}" of kind "synth"; choose one of {", ".join(stage.name for stage in stages)}'
-    )
+    known = ", ".join(stage.name for stage in stages)
+    raise ConfigError(f'{recipe.name} has no stage "{name}" of kind "synth"; choose one of {known}')
 
 
 def run_synth_stage(

@@ -70,7 +70,6 @@ def _picture_rows(folder: Path, settings: DataSettings) -> RowSource:
     columns = settings.columns
 
     def read(source: RowSource) -> Iterator[RawRow]:
-        source.columns.add(columns.images)
         for number, file in enumerate(sorted(_pictures_below(folder), key=lambda file: file.as_posix()), 1):
             name = file.relative_to(folder).as_posix()
             yield RawRow(number, str(file), {columns.id: name, columns.images: [name]})

@@ -15,8 +15,8 @@ from functools import lru_cache
 from itertools import pairwise
 
 NEAR = 0.7
-"""The similarity from which on two questions are near-duplicates: in a sentence of nine words or more a single other
-word, in a shorter one none."""
+"""The similarity from which on two questions are near-duplicates: in a sentence of nine words or more (characters of a
+script that writes no words apart) a single other one, in a shorter one none."""
 
 # A word, a character of a script that writes none apart, or a sign that changes what is asked.
 _TOKEN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\d+(?:\.\d+)?|[^\W\d_]+|[+\-*/=<>%°^√π∠]")

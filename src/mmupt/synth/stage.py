@@ -165,8 +165,8 @@ def _claim(place: SynthFolder, fingerprint: str) -> None:
         write_text(place.begun, fingerprint + "\n")
     elif place.begun.read_text(encoding="utf-8").strip() != fingerprint:
         raise RunFolderError(
-            f"{place.root}: holds questions written with other settings, data, seed or model; choose another folder, or "
-            "delete this one to write them anew"
+            f"{place.root}: holds questions written with other settings, data, seed or model; choose another folder, "
+            "or delete this one to write them anew"
         )
 
 
