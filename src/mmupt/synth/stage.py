@@ -98,6 +98,7 @@ def write_questions(
     _claim(place, _fingerprint(stage, rows, labels is not None, model, seed))
     if place.rows.exists():
         progress.note(f"{stage.name}: done before")
+        shutil.rmtree(place.parts, ignore_errors=True)
         return SynthReport.read(place.report)
     written = _in_parts(Writer(stage, encoder, engine, seed, labels), about, place, progress)
     report = SynthReport.of(stage, written, model=model, seed=seed)
