@@ -69,7 +69,19 @@ def written(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["run"], ["demo"], ["eval"], ["compare"], ["grade"], ["vote"], ["world"], ["recipes"], ["benchmarks"]],
+    [
+        [],
+        ["run"],
+        ["demo"],
+        ["eval"],
+        ["compare"],
+        ["grade"],
+        ["vote"],
+        ["synth"],
+        ["world"],
+        ["recipes"],
+        ["benchmarks"],
+    ],
 )
 def test_help_imports_neither_torch_nor_transformers(command: list[str]) -> None:
     code = (

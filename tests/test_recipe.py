@@ -26,6 +26,7 @@ from mmupt.train.settings import GrpoStage, SftStage
 NEEDED = {
     "benchmarks": ["model.path=m", 'evaluation.benchmarks=["wemath"]'],
     "eval": ["model.path=world:tiny", "data.path=x.jsonl"],
+    "synth": ["model.path=m", "data.path=pictures"],
     "tiny-real": ["data.path=x.jsonl"],
 }
 SHIPPED = [recipe.name for recipe in shipped_recipes()]
@@ -103,8 +104,8 @@ class TestShipped:
         recipe = load_recipe(name, NEEDED.get(name, []))
         assert load_recipe(write(dump_recipe(recipe))) == recipe
 
-    def test_the_five_are_there(self) -> None:
-        assert SHIPPED == ["benchmarks", "demo", "eval", "mm-upt-paper", "tiny-real"]
+    def test_they_are_there(self) -> None:
+        assert SHIPPED == ["benchmarks", "demo", "eval", "mm-upt-paper", "synth", "tiny-real"]
 
     def test_demo_walks_the_whole_road_offline(self) -> None:
         recipe = load_recipe("demo")
@@ -167,7 +168,7 @@ class TestSharing:
     def test_a_shared_key_that_nothing_reads_is_a_problem(self, write) -> None:
         only_sft = SMALL.split('[[stages]]\nkind = "rl"')[0]
         message = problem(write(only_sft))
-        assert message.startswith("rollout: nothing in this recipe reads it (stages of kind rl, upt do)")
+        assert message.startswith("rollout: nothing in this recipe reads it (stages of kind rl, synth, upt do)")
 
     def test_shared_names_and_names_of_the_recipe_are_apart(self) -> None:
         assert not SHARED & Recipe.model_fields.keys()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from torch import nn
 
+from mmupt.data.settings import ReadingStage
 from mmupt.engines.hf import HFEngine
 from mmupt.errors import MmuptError, RunFolderError
 from mmupt.evals.records import write_records
@@ -23,6 +24,7 @@ from mmupt.models.loading import LoadedModel, load_model, model_fingerprint
 from mmupt.models.lora import attach_adapter, merge_adapter
 from mmupt.preflight import WORLD, Preflight, load_made_rows, preflight
 from mmupt.recipe import Recipe, dump_recipe
+from mmupt.recipe.kinds import MakingStage
 from mmupt.report.guard import in_brief
 from mmupt.report.report import lines_to_tell, write_report
 from mmupt.runtime.checkpoints import latest_checkpoint, load_state
@@ -31,10 +33,10 @@ from mmupt.runtime.metrics import MetricsLog
 from mmupt.runtime.phases import PhaseClock
 from mmupt.runtime.progress import Progress
 from mmupt.runtime.run_folder import RunFolder
-from mmupt.stages.kinds import TRAINING
+from mmupt.stages.kinds import MAKING, TRAINING
 from mmupt.stages.work import Work, stage_seed
 from mmupt.train.context import StageContext
-from mmupt.train.settings import DpoStage, EvalStage, GrpoStage, TrainingStage
+from mmupt.train.settings import EvalStage, GrpoStage, TrainingStage
 
 START = "base"
 """How results name the model before the first stage."""
@@ -108,9 +110,19 @@ class Pipeline:
                 continue
             if stage.data.maker is not None:
                 load_made_rows(stage, self.recipe, self._model().family, self.ready, self.folder)
+            if isinstance(stage, MakingStage):
+                self._make(stage)
+                continue
             self._train(stage)
             if evaluation is not None and evaluation.every_stage:
                 self._measure(stage.name, evaluation)
+
+    def _make(self, stage: MakingStage) -> None:
+        """Rows for a later stage, by the model as it is now, unless they were made before the run was interrupted."""
+        if not (self.folder.made(stage.name) / "train.jsonl").exists():
+            self.metrics.truncate_after(stage.name, 0, [s.name for s in self.recipe.stages])
+        self.progress.note(f"{stage.name}: {_what(stage, self.ready)}")
+        MAKING[stage.kind](stage, self._work(stage, self._model(), None))
 
     def _train(self, stage: TrainingStage) -> None:
         """Train, and hand the result on through the disk, unless that was done before the run was interrupted."""
@@ -123,28 +135,42 @@ class Pipeline:
         step = int(str(state.get("step", 0)))
         self.metrics.truncate_after(stage.name, step, [s.name for s in self.recipe.stages])
         self.progress.note(f"{stage.name}: {_what(stage, self.ready)}" + (f", on from step {step}" if step else ""))
-        seed = stage_seed(self.recipe, stage.name)
         settings = self.recipe.model
         if settings.lora is not None:
-            model = attach_adapter(self._model(), settings.lora, seed)
+            model = attach_adapter(self._model(), settings.lora, stage_seed(self.recipe, stage.name))
         elif checkpoint is not None:
             model = load_model(str(checkpoint), settings, self.ready.device)
         else:
             model = self._model()
-        clock = self.rehearsal or PhaseClock()
-        context = StageContext(self.folder, self.metrics, self.progress, stage.name, seed, checkpoint, clock)
-        again = partial(self._read_again, self.model_path)
-        work = Work(self.recipe, self.ready, context, model, again, rehearsal=self.rehearsal is not None)
+        work = self._work(stage, model, checkpoint)
         steps = TRAINING[stage.kind](stage, work)
         if self.rehearsal is not None:
             return
         if settings.lora is not None:
             model = merge_adapter(model)
         self.loaded = model
-        self.model_path = str(context.save_result(steps, model))
+        self.model_path = str(work.context.save_result(steps, model))
 
-    def _ended(self, stage: TrainingStage) -> bool:
-        """Whether the guard of a stage that this one follows has ended it, so that this one does not begin."""
+    def _work(self, stage: ReadingStage, model: LoadedModel, resumed: Path | None) -> Work:
+        """`resumed` is the checkpoint inside the stage to go on from."""
+        context = StageContext(
+            self.folder,
+            self.metrics,
+            self.progress,
+            stage.name,
+            stage_seed(self.recipe, stage.name),
+            resumed,
+            self.rehearsal or PhaseClock(),
+        )
+        again = partial(self._read_again, self.model_path)
+        return Work(self.recipe, self.ready, context, model, self.model_path, again, self.rehearsal is not None)
+
+    def _ended(self, stage: ReadingStage) -> bool:
+        """Whether the guard of a stage that this one follows has ended it, so that this one does not begin; and rows
+        are not made for such stages alone."""
+        if isinstance(stage, MakingStage):
+            readers = [s for s in self.recipe.stages if isinstance(s, ReadingStage) and s.data.maker == stage.name]
+            return bool(readers) and all(self._ended(reader) for reader in readers)
         if not isinstance(stage, GrpoStage) or stage.guard.follows is None:
             return False
         followed = next(s for s in self.recipe.stages if s.name == stage.guard.follows)
@@ -255,13 +281,14 @@ class Pipeline:
             )
 
 
-def _what(stage: TrainingStage, ready: Preflight) -> str:
-    if isinstance(stage, GrpoStage) and stage.kind == "upt":
-        count, kind = len(ready.blind[stage.name].rows), "questions without labels"
-    elif isinstance(stage, DpoStage):
+def _what(stage: ReadingStage, ready: Preflight) -> str:
+    if stage.reads == "pairs":
         count, kind = len(ready.pairs[stage.name].rows), "pairs of responses"
-    else:
+    elif stage.reads == "labels":
         count, kind = len(ready.labeled[stage.name].rows), "labeled questions"
+    else:
+        kind = "questions without labels" if stage.reads == "prompts" else "rows with pictures"
+        count = len(ready.blind[stage.name].rows)
     return f"{count} {kind} from {stage.data.path}"
 
 

@@ -22,7 +22,9 @@ from mmupt.models.loading import load_family
 from mmupt.recipe import Recipe
 from mmupt.runtime.device import pick_device
 from mmupt.runtime.layout import RunLayout
-from mmupt.sources import blind_prompts, evaluation_sets, labeled_rows, preference_pairs
+from mmupt.sources import blind_prompts, evaluation_sets, labeled_rows, pictures, preference_pairs
+from mmupt.synth.settings import SynthStage
+from mmupt.synth.subjects import asks, subjects
 from mmupt.train.settings import SftStage
 from mmupt.train.targets import TargetEncoder
 from mmupt.types import LabeledPrompt, PreferencePair, Prompt
@@ -89,8 +91,9 @@ def load_rows(stage: ReadingStage, recipe: Recipe, family: Family, ready: Prefli
     """The rows of `stage` from `data`, into `ready`. `upt` gets prompts, and only prompts; nothing that holds its
     labels is ever made. Raises DataError for rows that cannot be used, or too few."""
     prompts: Sequence[Prompt]
-    if stage.reads == "prompts":
-        ready.blind[stage.name] = blind_prompts(data, recipe.world)
+    if stage.reads in ("prompts", "pictures"):
+        load = pictures if stage.reads == "pictures" else blind_prompts
+        ready.blind[stage.name] = load(data, recipe.world)
         prompts = ready.blind[stage.name].rows
     elif stage.reads == "pairs":
         ready.pairs[stage.name] = pairs = preference_pairs(data)
@@ -107,7 +110,8 @@ def load_rows(stage: ReadingStage, recipe: Recipe, family: Family, ready: Prefli
             f"stages.{stage.name}.{key} is {fewest}, but {stage.data.path} has only {len(prompts)} prompts; "
             "lower it or bring more prompts"
         )
-    _check_lengths(stage.data.path, prompts, stage.data.bad_rows, stage.prompt, family)
+    asked, how = _put(stage, prompts)
+    _check_lengths(stage.data.path, asked, stage.data.bad_rows, how, family)
 
 
 def load_made_rows(stage: ReadingStage, recipe: Recipe, family: Family, ready: Preflight, run: RunLayout) -> None:
@@ -124,6 +128,15 @@ def _check_targets(source: str, rows: Sequence[LabeledPrompt | PreferencePair], 
             target.check(row)
         except DataError as error:
             raise DataError(f"{source}: {error}") from error
+
+
+def _put(stage: ReadingStage, prompts: Sequence[Prompt]) -> tuple[Sequence[Prompt], PromptSettings]:
+    """What is put to the model, and how: the questions, or requests to write some."""
+    if not isinstance(stage, SynthStage):
+        return prompts, stage.prompt
+    unanswered = dict.fromkeys((prompt.id for prompt in prompts), "")
+    requests = [ask.prompt for subject in subjects(prompts) for ask in asks(subject, stage, unanswered)]
+    return requests, stage.prompt.model_copy(update={"suffix": ""})
 
 
 def _check_lengths(

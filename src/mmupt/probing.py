@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmupt.errors import ConfigError, DataError
 from mmupt.recipe import Recipe
-from mmupt.train.settings import EvalStage, GrpoStage
+from mmupt.train.settings import GrpoStage, SftStage
 
 if TYPE_CHECKING:
     from mmupt.guard.probe.asking import Probed
@@ -114,6 +114,6 @@ def probe_stage(
         raise DataError(f"{stage.data.path}: none of {len(chosen)} prompts can be put to the model")
     report = probe_report([probed.evidence for probed in asked], seed=asking.seed)
     found = truth(report, asked, labels, stage.answers) if labels is not None else None
-    earlier = tuple(s.name for s in recipe.stages[: recipe.stages.index(stage)] if not isinstance(s, EvalStage))
+    earlier = tuple(s.name for s in recipe.stages[: recipe.stages.index(stage)] if isinstance(s, SftStage | GrpoStage))
     skipped = len(chosen) - len(asked)
     return StageProbe(stage, recipe.model.path, asking.samples, skipped, earlier, report, tuple(asked), found)

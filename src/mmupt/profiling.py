@@ -15,7 +15,7 @@ from mmupt.report.profile import ADVICE, Profile, read_profile
 from mmupt.runtime.layout import RunLayout
 from mmupt.runtime.metrics import read_metrics
 from mmupt.runtime.phases import PhaseClock
-from mmupt.train.settings import DpoStage, EvalStage, GrpoStage, SftStage, TrainingStage
+from mmupt.train.settings import DpoStage, GrpoStage, SftStage, TrainingStage
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def profile_stage(recipe: Recipe, stage: TrainingStage, steps: int) -> StageProf
 def choose_stage(recipe: Recipe, name: str | None) -> TrainingStage:
     """The training stage called `name`; without a name the last that samples, or else the last that trains. ConfigError
     lists the choices."""
-    stages = [stage for stage in recipe.stages if not isinstance(stage, EvalStage)]
+    stages = [stage for stage in recipe.stages if isinstance(stage, TrainingStage)]
     if not stages:
         raise ConfigError(f"{recipe.name} has no training stage; there is nothing to profile")
     if name is None:

@@ -1,7 +1,8 @@
-"""Where rows come from: the offline world, a file, or the hub, behind four functions.
+"""Where rows come from: the offline world, a file, or the hub, behind five functions.
 
 `labeled_rows` is for stages that may see answers, `blind_prompts` for those that may not: what it returns has no field
-for one. `preference_pairs` have two responses instead of an answer. `evaluation_sets` is for measuring.
+for one. `pictures` is for one that writes the questions itself, `preference_pairs` have two responses instead of an
+answer. `evaluation_sets` is for measuring.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from typing import TypeVar, get_args
 
 from mmupt.data.dataset import DataSet, load_labeled, load_pairs, load_prompts
+from mmupt.data.pictures import load_pictures
 from mmupt.data.settings import DataSettings
 from mmupt.errors import DataError
 from mmupt.evals.benchmarks.loading import load_benchmark, parse_selection
@@ -40,6 +42,11 @@ def preference_pairs(data: DataSettings) -> DataSet[PreferencePair]:
     """Rows with two responses each, from a file or the hub: the offline world has none. Raises DataError like the
     others."""
     return load_pairs(data)
+
+
+def pictures(data: DataSettings, world: WorldSettings) -> DataSet[Prompt]:
+    """Pictures to write questions about, with the questions that they have, if any; no answer is read."""
+    return blind_prompts(data, world) if data.path.startswith(_WORLD) else load_pictures(data)
 
 
 def evaluation_sets(evaluation: EvaluationSettings, world: WorldSettings) -> list[EvaluationSet]:

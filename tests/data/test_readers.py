@@ -73,6 +73,8 @@ def test_paths_that_lead_nowhere(folder) -> None:
     assert "does not exist" in fails(DataSettings(path=here + "/none.jsonl"))
     message = fails(DataSettings(path=here))
     assert "holds no train.jsonl or train.parquet; it holds test.jsonl: set data.split" in message
+    assert "it holds pictures without questions: `mmupt synth`" in fails(DataSettings(path=here + "/images"))
+    (folder.path / "images/1.png").unlink()
     assert "holds no data file at all" in fails(DataSettings(path=here + "/images"))
     assert "is no .jsonl or .parquet file; convert it" in fails(DataSettings(path=here + "/table.csv"))
     pq.write_table(pa.table({"question": ["?"]}), folder.path / "test.parquet")

@@ -19,6 +19,9 @@ CHANGED: dict[str, Any] = {
     "certain_share": 0.5,
     "judge_prompt": "Is {answer} right? {question}",
     "verifications": 3,
+    "solver_size": 4,
+    "repetition_weight": 0.5,
+    "answer_suffix": "",
     "terms": [{"name": "soft_vote"}, {"name": "novelty"}],
 }
 """A value other than the default for every key that only some rewards read."""

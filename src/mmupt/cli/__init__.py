@@ -19,6 +19,7 @@ from mmupt.cli.lists import benchmarks, recipes, world
 from mmupt.cli.probing import probe
 from mmupt.cli.profiling import profile
 from mmupt.cli.running import demo, run
+from mmupt.cli.synthesizing import synth
 from mmupt.cli.terminal import say
 from mmupt.errors import MmuptError
 
@@ -33,6 +34,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo,
     "probe": probe,
     "profile": profile,
+    "synth": synth,
     "eval": evaluate,
     "compare": compare,
     "grade": grade,

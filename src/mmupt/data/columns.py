@@ -124,6 +124,11 @@ def _meta(value: object) -> dict[str, object]:
     return dict(value) if isinstance(value, Mapping) else {"meta": value}
 
 
+def read_pictures(row: RawRow, columns: ColumnSettings, folder: Path) -> tuple[ImageSource, ...]:
+    """The pictures in `row`, whatever its question says. Raises `RowProblem`."""
+    return _images(row.values.get(columns.images), columns.images, folder)
+
+
 def read_text(value: object, column: str) -> str | None:
     """A string as it is, a number as a string, nothing as None. Raises `RowProblem` for all else."""
     if value is None:

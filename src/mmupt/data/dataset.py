@@ -67,7 +67,7 @@ def load_prompts(settings: DataSettings) -> DataSet[Prompt]:
     columns = settings.columns
     roles = prompt_columns(columns)
     source = read_rows(settings, roles.values())
-    return _load(
+    return load_rows(
         settings,
         source,
         roles,
@@ -93,7 +93,7 @@ def load_labeled(settings: DataSettings, *, conversion: Conversion | None = None
             row = replace(row, values=conversion.convert(row.values))
         return read_labeled(row, columns, settings.placeholders, stem=source.stem, folder=source.folder)
 
-    return _load(settings, source, roles, parse, lambda labeled: labeled.prompt, any_columns=conversion is not None)
+    return load_rows(settings, source, roles, parse, lambda labeled: labeled.prompt, any_columns=conversion is not None)
 
 
 def load_pairs(settings: DataSettings) -> DataSet[PreferencePair]:
@@ -105,7 +105,7 @@ def load_pairs(settings: DataSettings) -> DataSet[PreferencePair]:
     columns = settings.columns
     roles = pair_columns(columns)
     source = read_rows(settings, roles.values())
-    return _load(
+    return load_rows(
         settings,
         source,
         roles,
@@ -129,7 +129,7 @@ class _Candidate(Generic[Row]):
     prompt: Prompt
 
 
-def _load(
+def load_rows(
     settings: DataSettings,
     source: RowSource,
     roles: dict[str, str],
@@ -139,6 +139,9 @@ def _load(
     any_columns: bool = False,
     needed: Sequence[str] = ("question",),
 ) -> DataSet[Row]:
+    """The rows of an opened source that `parse` makes of it, under the rules of `load_prompts`: what is wrong with
+    columns, rows, ids and pictures is told or, with `bad_rows = "skip"`, left out. `roles` names the columns that
+    messages speak of."""
     candidates: list[_Candidate[Row]] = []
     bad: dict[int, SkippedRow] = {}
     first_with: dict[str, str] = {}

@@ -17,6 +17,8 @@ from mmupt.types import ImageSource
 # A picture is recognised by its content, and only as one of these: Pillow also knows formats that start other programs
 # (EPS calls Ghostscript), which nothing found in a data set may do.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000")
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+"""What a folder of pictures is searched for."""
 MAX_PIXELS = 89_478_485  # Pillow's own threshold of a decompression bomb: 256 MiB as RGB
 MAX_ASPECT = 200  # the Qwen2-VL image processor refuses anything longer
 

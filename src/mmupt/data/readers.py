@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
+from mmupt.data.images import PICTURE_SUFFIXES
 from mmupt.data.rows import RawRow, RowSource
 from mmupt.data.settings import DataSettings
 from mmupt.errors import DataError
@@ -68,15 +69,24 @@ def _file_of(settings: DataSettings) -> Path:
             both = " and ".join(file.name for file in found)
             raise DataError(f'data.path "{settings.path}" holds both {both}; name one of them')
         if not found:
-            splits = sorted(file.name for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
             raise DataError(
                 f'data.path "{settings.path}" holds no {" or ".join(settings.split + s for s in SUFFIXES)}; '
-                + (f"it holds {', '.join(splits)}: set data.split" if splits else "it holds no data file at all")
+                + _instead(path)
             )
         path = found[0]
     if path.suffix.lower() not in SUFFIXES:
         raise DataError(f'data.path "{settings.path}" is no {" or ".join(SUFFIXES)} file; convert it to one of them')
     return path
+
+
+def _instead(folder: Path) -> str:
+    """What a folder without the wanted split does hold, and what to make of it."""
+    suffixes = {file.name: file.suffix.lower() for file in folder.iterdir()}
+    if splits := sorted(name for name, suffix in suffixes.items() if suffix in SUFFIXES):
+        return f"it holds {', '.join(splits)}: set data.split"
+    if any(suffix in PICTURE_SUFFIXES for suffix in suffixes.values()):
+        return "it holds pictures without questions: `mmupt synth` can write some about them"
+    return "it holds no data file at all"
 
 
 def _jsonl(path: Path, wanted: frozenset[str], source: RowSource) -> Iterator[RawRow]:

@@ -103,8 +103,9 @@ class PromptSettings(Settings):
         return self
 
 
-Reads = Literal["prompts", "labels", "pairs"]
-"""What a stage is handed: questions without any answer, questions with their labels, or preferences."""
+Reads = Literal["prompts", "pictures", "labels", "pairs"]
+"""What a stage is handed: questions without any answer, pictures with or without questions, questions with their
+labels, or preferences."""
 
 
 class ReadingStage(Settings):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mmupt.data.columns import FORMAT_COLUMNS, LETTERS
@@ -16,12 +16,14 @@ from mmupt.types import ImageSource, LabeledPrompt, PreferencePair, Prompt
 Writable = LabeledPrompt | PreferencePair | Prompt
 
 
-def write_jsonl(folder: Path, split: str, rows: Iterable[Writable]) -> Path:
+def write_jsonl(
+    folder: Path, split: str, rows: Iterable[Writable], *, meta: Mapping[str, Mapping[str, object]] | None = None
+) -> Path:
     """Write `rows` to `<folder>/<split>.jsonl`, which `load_prompts`, `load_labeled` or `load_pairs` reads back.
 
     Pictures become PNG files named by their content, so one that several rows share is stored once. The file appears
-    when it is complete. Raises `DataError` when it exists already, when two rows share an id, when a picture cannot be
-    decoded, when there are no rows.
+    when it is complete. `meta` is what to keep of rows without labels, by their ids. Raises `DataError` when the file
+    exists already, when two rows share an id, when a picture cannot be decoded, when there are no rows.
     """
     if not split or Path(split).name != split:
         raise DataError(f'a split is the name of a file, not "{split}"; use a word such as "train"')
@@ -31,11 +33,14 @@ def write_jsonl(folder: Path, split: str, rows: Iterable[Writable]) -> Path:
     (folder / "images").mkdir(parents=True, exist_ok=True)
     unfinished = folder / f".{split}.jsonl.unfinished"
     ids: set[str] = set()
+    notes = meta or {}
     try:
         with unfinished.open("w", encoding="utf-8", newline="\n") as file:
             for row in rows:
                 values = _values(row, folder)
                 name = str(values["id"])
+                if isinstance(row, Prompt) and name in notes:
+                    values["meta"] = dict(notes[name])
                 if name in ids:
                     raise DataError(f'{path}: two rows have the id "{name}"; give each row its own')
                 ids.add(name)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,20 +23,20 @@ from mmupt.data.settings import MADE, ReadingStage
 from mmupt.errors import ConfigError
 from mmupt.evals.settings import EvaluationSettings
 from mmupt.models.settings import ModelSettings
-from mmupt.recipe.kinds import MAKES, READS
+from mmupt.recipe.kinds import MAKES, READS, MakingStage
 from mmupt.recipe.overrides import Key, apply_overrides, parse_overrides
 from mmupt.recipe.problems import explain
 from mmupt.recipe.rounds import LOOP, Looped, unroll
 from mmupt.recipe.rounds import misplaced as misplaced_rounds
 from mmupt.recipe.sharing import idle_keys, merge_shared
 from mmupt.settings import NAME_PATTERN, NAME_RULE, Settings
-from mmupt.train.settings import DpoStage, EvalStage, GrpoStage, SftStage
+from mmupt.train.settings import EvalStage, GrpoStage, TrainingStage
 from mmupt.world.settings import WorldSettings
 
 RESERVED_NAMES = frozenset({"base", "evaluation"})
 """Stage names that results use for something else: the model before the first stage, and the rows it is measured on."""
 
-Stage = Annotated[SftStage | GrpoStage | DpoStage | EvalStage, Field(discriminator="kind")]
+Stage = Annotated[TrainingStage | MakingStage | EvalStage, Field(discriminator="kind")]
 
 
 class Recipe(Settings):
@@ -64,7 +65,8 @@ class Recipe(Settings):
 
 @dataclass(frozen=True, slots=True)
 class ShippedRecipe:
-    """A line of `mmupt recipes`: what a recipe of the package says about itself, read without checking it."""
+    """A line of `mmupt recipes`: what a recipe of the package says about itself, read without checking it. The name of
+    one in a folder begins with the folder's: `paper/lmsi`."""
 
     name: str
     description: str
@@ -74,12 +76,19 @@ class ShippedRecipe:
 def shipped_recipes() -> tuple[ShippedRecipe, ...]:
     """The recipes of the package by name. Some are complete only with a value from the command line."""
     found = []
-    for file in sorted(resources.files("mmupt.recipes").iterdir(), key=lambda file: file.name):
-        if file.name.endswith(".toml"):
-            table = tomllib.loads(file.read_text(encoding="utf-8"))
-            kinds = tuple(stage["kind"] for stage in table["stages"])
-            found.append(ShippedRecipe(file.name.removesuffix(".toml"), table["description"], kinds))
+    for name, file in sorted(_toml_files(resources.files("mmupt.recipes"), "")):
+        table = tomllib.loads(file.read_text(encoding="utf-8"))
+        kinds = tuple(stage["kind"] for stage in table["stages"])
+        found.append(ShippedRecipe(name, table["description"], kinds))
     return tuple(found)
+
+
+def _toml_files(folder: Traversable, prefix: str) -> Iterator[tuple[str, Traversable]]:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _toml_files(entry, f"{prefix}{entry.name}/")
+        elif entry.name.endswith(".toml"):
+            yield prefix + entry.name.removesuffix(".toml"), entry
 
 
 def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -160,10 +169,10 @@ def _written(value: Any) -> Any:
 def _read(name_or_path: str) -> tuple[str, str]:
     """The text of a recipe, and how messages name it."""
     path = Path(name_or_path)
-    if path.suffix != ".toml" and path.name == name_or_path:
+    if path.suffix != ".toml":
         known = [file.name for file in shipped_recipes()]
         if name_or_path in known:
-            file = resources.files("mmupt.recipes") / f"{name_or_path}.toml"
+            file = resources.files("mmupt.recipes").joinpath(*f"{name_or_path}.toml".split("/"))
             return file.read_text(encoding="utf-8"), f'shipped recipe "{name_or_path}"'
         near = difflib.get_close_matches(name_or_path, known, n=1)
         guess = f"; did you mean `{near[0]}`?" if near else "."
@@ -234,7 +243,7 @@ def _misfits(stages: Sequence[_Place], *, has_evaluation: bool) -> list[str]:
             if made not in wanted:
                 problems.append(
                     f'stages.{stage.name}.data.path: stage "{stage.maker}" makes {made}, and kind "{stage.kind}" '
-                    f"learns from {' or '.join(wanted)}"
+                    f"works with {' or '.join(wanted) or 'nothing that a stage makes'}"
                 )
         if stage.follows is not None and earlier.get(stage.follows) != "upt":
             problems.append(

@@ -14,6 +14,7 @@ from mmupt.rewards.ground_truth import GroundTruth
 from mmupt.rewards.likelihood import Likelihood
 from mmupt.rewards.majority_vote import MajorityVote
 from mmupt.rewards.novelty import Novelty
+from mmupt.rewards.questioner import Questioner
 from mmupt.rewards.random_reward import RandomReward
 from mmupt.rewards.self_certainty import SelfCertainty
 from mmupt.rewards.self_judge import SelfJudge
@@ -39,6 +40,7 @@ LABEL_FREE: dict[str, LabelFree] = {
     "self_certainty": lambda answers, reward, tools, seed: SelfCertainty(answers, reward, tools, seed=seed),
     "token_entropy": lambda answers, reward, tools, seed: TokenEntropy(answers, reward, tools, seed=seed),
     "likelihood": lambda answers, reward, tools, seed: Likelihood(answers, reward, seed=seed),
+    "questioner": lambda answers, reward, tools, seed: Questioner(answers, reward, tools, seed=seed),
     "random": lambda answers, reward, tools, seed: RandomReward(answers, reward, seed=seed),
     "combined": lambda answers, reward, tools, seed: Combined(_terms(answers, reward, tools, seed)),
 }

@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 from pydantic import Field, model_validator
 
+from mmupt.data.settings import PAPER_SUFFIX
 from mmupt.settings import Settings
 
 LabelFree = Literal[
@@ -20,6 +21,7 @@ LabelFree = Literal[
     "self_certainty",
     "token_entropy",
     "likelihood",
+    "questioner",
     "random",
     "combined",
 ]
@@ -54,7 +56,10 @@ class RewardSettings(Settings):
     `teacher_size` (start_vote, ema_vote: rollouts of the teacher, 0 for as many as the group has), `ema_decay`
     (ema_vote), `views` (co_reward), `judge_range` and `certain_share` (self_judge), `judge_prompt` (self_judge,
     verified_vote; `{question}` and `{answer}` stand for theirs), `verifications` (verified_vote: rollouts that check an
-    answer, 0 for as many as the group has), `rephrase_prompt` (co_reward), `terms` (combined).
+    answer, 0 for as many as the group has), `rephrase_prompt` (co_reward), `solver_size` (questioner: answers to each
+    question, 0 for as many as the group has questions), `repetition_weight` (questioner), `answer_suffix` (questioner:
+    what stands behind a question when it is answered; `prompt.suffix` stands behind the prompt that asks for one, and
+    should be empty there), `terms` (combined).
 
     In a recipe, a stage that names no reward gets the one of its kind: `rl` "ground_truth", `upt` "start_vote".
     """
@@ -71,6 +76,9 @@ class RewardSettings(Settings):
     judge_prompt: str = Field(default=JUDGE_PROMPT, min_length=1)
     rephrase_prompt: str = Field(default=REPHRASE_PROMPT, min_length=1)
     verifications: int = Field(default=0, ge=0)
+    solver_size: int = Field(default=0, ge=0)
+    repetition_weight: float = Field(default=1.0, ge=0)
+    answer_suffix: str = PAPER_SUFFIX
     terms: tuple[RewardTerm, ...] = Field(default=(), strict=False)
 
     @model_validator(mode="after")
@@ -103,6 +111,9 @@ READERS: dict[str, tuple[str, ...]] = {
     "certain_share": ("self_judge",),
     "judge_prompt": ("self_judge", "verified_vote"),
     "verifications": ("verified_vote",),
+    "solver_size": ("questioner",),
+    "repetition_weight": ("questioner",),
+    "answer_suffix": ("questioner",),
     "terms": ("combined",),
 }
 """The keys that only some rewards read."""

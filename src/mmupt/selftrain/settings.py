@@ -9,11 +9,10 @@ from typing import Literal, TypeVar
 from pydantic import Field, model_validator
 
 from mmupt.answers.settings import AnswerSettings
-from mmupt.data.settings import DataSettings, PromptSettings
+from mmupt.data.settings import ReadingStage, Reads
 from mmupt.engines.settings import RolloutSettings
 from mmupt.selftrain import templates
 from mmupt.settings import Settings
-from mmupt.train.settings import NAME_PATTERN, NAME_RULE
 
 Keep = Literal["majority", "self_check", "all", "gold", "data"]
 Prefer = Literal["judge", "corrupted", "gold", "gold_over_own"]
@@ -131,14 +130,11 @@ class DescribingSettings(Settings):
         return _sound(self, problems)
 
 
-class MakingStage(Settings):
+class MakingStage(ReadingStage):
     """What both kinds have. `rollout.group_size` answers a question are sampled; `per_prompt` is the most rows that one
     question may bring, 0 for as many as there are. `micro_batch_tokens` and `logprob_chunk` bound the forwards of
     "p_yes" as they do in training."""
 
-    name: str = Field(pattern=NAME_PATTERN, description=NAME_RULE)
-    data: DataSettings
-    prompt: PromptSettings = PromptSettings()
     rollout: SampleSettings = SampleSettings()
     answers: AnswerSettings = AnswerSettings()
     verdict: VerdictSettings = VerdictSettings()
@@ -166,8 +162,7 @@ class TargetsStage(MakingStage):
     describe: bool = False
 
     @property
-    def reads(self) -> Literal["prompts", "labels"]:
-        """What the stage is handed."""
+    def reads(self) -> Reads:
         return "labels" if self.keep in LABELS_KEPT else "prompts"
 
     @model_validator(mode="after")
@@ -196,8 +191,7 @@ class PairsStage(MakingStage):
     margin: float = Field(default=0.0, ge=0)
 
     @property
-    def reads(self) -> Literal["prompts", "labels"]:
-        """What the stage is handed."""
+    def reads(self) -> Reads:
         return "labels" if self.prefer in LABELS_PREFERRED else "prompts"
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""All kinds of stages that train a model. A new one is its settings, one file here, and one line."""
+"""All kinds of stages that do something. A new one is its settings, one file here, and one line."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from mmupt.stages.dpo import run_dpo
 from mmupt.stages.grpo import run_rl, run_upt
+from mmupt.stages.rows import run_pairs, run_synth, run_targets
 from mmupt.stages.sft import run_sft
 from mmupt.stages.work import Work
 
@@ -17,3 +18,10 @@ TRAINING: Mapping[str, Callable[[Any, Work], int]] = {
     "dpo": run_dpo,
 }
 """What trains `work.model` in place, by kind; each returns the steps it took."""
+
+MAKING: Mapping[str, Callable[[Any, Work], None]] = {
+    "synth": run_synth,
+    "targets": run_targets,
+    "pairs": run_pairs,
+}
+"""What makes rows and leaves the model as it is, by kind."""

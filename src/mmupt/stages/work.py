@@ -29,13 +29,14 @@ def stage_seed(recipe: Recipe, stage: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """`model` is the model as the stage finds it, and what it trains; `read_again` brings that start back from the
-    disk. `ready` holds the stage's rows by its name. A rehearsal keeps nothing and needs no guard."""
+    """`model` is the model as the stage finds it, which lies at `path`, and what it trains; `read_again` brings that
+    start back from the disk. `ready` holds the stage's rows by its name. A rehearsal keeps nothing and has no guard."""
 
     recipe: Recipe
     ready: Preflight
     context: StageContext
     model: LoadedModel
+    path: str
     read_again: Callable[[], nn.Module]
     rehearsal: bool = False
 
