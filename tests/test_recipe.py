@@ -303,7 +303,7 @@ class TestMessages:
             ("answers.extract=box", ["answers.extract", '"boxed", "lenient" or "tag:NAME"', 'not "box"']),
             ("name=a b", ["name", "letters, digits", 'not "a b"']),
             ("prompt.min_pixels=2000000", ["prompt", "min_pixels 2000000 is larger than max_pixels 1204224"]),
-            ("stages.upt.kind=ppo", ["stages.upt.kind", '"sft", "rl", "upt", "eval"', 'not "ppo"']),
+            ("stages.upt.kind=ppo", ["stages.upt.kind", '"sft", "rl", "upt", "synth", "eval"', 'not "ppo"']),
             ("stages.rl.updates_per_step=99", ["stages.rl", "updates_per_step 99 is larger than prompts_per_step 8"]),
         ],
     )
