@@ -26,6 +26,7 @@ from mmupt.train.settings import GrpoStage, SftStage
 NEEDED = {
     "benchmarks": ["model.path=m", 'evaluation.benchmarks=["wemath"]'],
     "eval": ["model.path=world:tiny", "data.path=x.jsonl"],
+    "paper/spin": ["data.path=x.jsonl"],
     "synth": ["model.path=m", "data.path=pictures"],
     "tiny-real": ["data.path=x.jsonl"],
 }
@@ -96,7 +97,7 @@ class TestShipped:
     @pytest.mark.parametrize("name", SHIPPED)
     def test_loads(self, name: str) -> None:
         recipe = load_recipe(name, NEEDED.get(name, []))
-        assert recipe.name == name
+        assert recipe.name == name.rpartition("/")[2]
         assert recipe.description
 
     @pytest.mark.parametrize("name", SHIPPED)
@@ -105,7 +106,9 @@ class TestShipped:
         assert load_recipe(write(dump_recipe(recipe))) == recipe
 
     def test_they_are_there(self) -> None:
-        assert SHIPPED == ["benchmarks", "demo", "eval", "mm-upt-paper", "synth", "tiny-real"]
+        alone = [name for name in SHIPPED if "/" not in name]
+        assert alone == ["benchmarks", "demo", "eval", "mm-upt-paper", "synth", "tiny-real"]
+        assert {"paper/grpo", "paper/lmsi", "paper/stic"} <= set(SHIPPED)
 
     def test_demo_walks_the_whole_road_offline(self) -> None:
         recipe = load_recipe("demo")
@@ -168,7 +171,9 @@ class TestSharing:
     def test_a_shared_key_that_nothing_reads_is_a_problem(self, write) -> None:
         only_sft = SMALL.split('[[stages]]\nkind = "rl"')[0]
         message = problem(write(only_sft))
-        assert message.startswith("rollout: nothing in this recipe reads it (stages of kind rl, synth, upt do)")
+        assert message.startswith(
+            "rollout: nothing in this recipe reads it (stages of kind pairs, rl, synth, targets, upt do)"
+        )
 
     def test_shared_names_and_names_of_the_recipe_are_apart(self) -> None:
         assert not SHARED & Recipe.model_fields.keys()
@@ -303,7 +308,10 @@ class TestMessages:
             ("answers.extract=box", ["answers.extract", '"boxed", "lenient" or "tag:NAME"', 'not "box"']),
             ("name=a b", ["name", "letters, digits", 'not "a b"']),
             ("prompt.min_pixels=2000000", ["prompt", "min_pixels 2000000 is larger than max_pixels 1204224"]),
-            ("stages.upt.kind=ppo", ["stages.upt.kind", '"sft", "rl", "upt", "dpo", "eval"', 'not "ppo"']),
+            (
+                "stages.upt.kind=ppo",
+                ["stages.upt.kind", '"sft", "rl", "upt", "dpo", "synth", "targets", "pairs", "eval"', 'not "ppo"'],
+            ),
             ("stages.rl.updates_per_step=99", ["stages.rl", "updates_per_step 99 is larger than prompts_per_step 8"]),
         ],
     )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -84,3 +85,11 @@ def test_refusals_leave_nothing_behind(tmp_path) -> None:
     write_jsonl(tmp_path, "train", [labeled("a")])
     with pytest.raises(DataError, match=r"train.jsonl exists; remove it"):
         write_jsonl(tmp_path, "train", [labeled("b")])
+
+
+def test_rows_without_labels_may_carry_notes(tmp_path: Path) -> None:
+    rows = [Prompt("a", "One?"), Prompt("b", "Two?"), LabeledPrompt(Prompt("c", "Three?"), "3", meta={"level": 1})]
+    path = write_jsonl(tmp_path, "train", rows, meta={"a": {"source": "x"}, "c": {"never": "written"}})
+    written = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [row.get("meta") for row in written] == [{"source": "x"}, None, {"level": 1}]
+    assert "meta" not in written[1] and "answer" not in written[0]

@@ -77,6 +77,7 @@ def test_what_is_read(response: str, question: str) -> None:
         ("As an AI, I can't do this?", "an apology"),
         (r"How many? \boxed{7}", "a box with an answer in it"),
         ("What is in <image> here?", "the placeholder of a picture in the middle"),
+        ("How many\ufffd dice?", "broken characters"),
         ("<think>What could I ask?", "a thought without its end"),
     ],
 )

@@ -11,7 +11,8 @@ questions) the first question is kept and nothing else. The steps, in order:
 4. Numbering, quotes and Markdown are taken off.
 
 What is left must ask: hold a question mark, or tell the reader to do something ("Find x."). An apology, a box with an
-answer, a placeholder of a picture in the middle, and a question in which the response was cut off are no question.
+answer, a placeholder of a picture in the middle, broken characters (tokens that together are no UTF-8), and a question
+in which the response was cut off are no question.
 """
 
 from __future__ import annotations
@@ -116,6 +117,8 @@ def _judged(question: str, *, complete: bool) -> ReadQuestion:
         return ReadQuestion(None, "nothing written")
     if apologises(question):
         return ReadQuestion(None, "an apology")
+    if "\ufffd" in question:
+        return ReadQuestion(None, "broken characters")
     if last_box(question) is not None:
         return ReadQuestion(None, "a box with an answer in it")
     if _PLACEHOLDER in question:
