@@ -15,7 +15,7 @@ from mmupt.runtime.files import write_json
 from mmupt.selftrain.advice import advice
 from mmupt.selftrain.heard import Heard
 from mmupt.selftrain.parts import Ask, collect
-from mmupt.selftrain.settings import MakingStage
+from mmupt.selftrain.settings import PairsStage, TargetsStage
 from mmupt.train.context import StageContext
 from mmupt.types import LabeledPrompt, PreferencePair, Prompt
 
@@ -74,7 +74,7 @@ class FromPrompt:
 
 
 def make(
-    stage: MakingStage,
+    stage: TargetsStage | PairsStage,
     rule: str,
     prompts: Sequence[Prompt],
     ask: Ask,
@@ -100,7 +100,7 @@ def make(
     refused = Counter(said.refused for said in heard if said.refused is not None)
     report = MadeReport(
         stage=context.stage,
-        kind=str(getattr(stage, "kind", "")),
+        kind=stage.kind,
         rule=rule,
         file=file.relative_to(context.run.root).as_posix(),
         prompts=len(prompts) + sum((passed_over or {}).values()),
