@@ -210,7 +210,7 @@ def test_flex(shape: list[tuple[int, list[int]]]) -> None:
     out = attention(0, query, key, value, SCALE)
     torch.testing.assert_close(out, reference(query, key, value, visible(spans)), atol=1e-5, rtol=1e-5)
 
-    length, ours = spans[-1].end, attention.mask
+    length, ours = spans[-1].end, attention.mask()
     theirs = create_block_mask(ours.mask_mod, None, None, length, length, device="cpu")
     assert ours.seq_lengths == theirs.seq_lengths
     for name in ("", "full_"):
