@@ -3,6 +3,7 @@ through the path a hub model takes; and transformers' own forward beside them.""
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,9 @@ from PIL import Image
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
+from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
+from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
+from transformers.models.llava_onevision.image_processing_pil_llava_onevision import LlavaOnevisionImageProcessorPil
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from mmupt.algo.packing import PackItem
@@ -87,7 +91,7 @@ class Build:
 
     config: Callable[[PreTrainedTokenizerFast], Any]
     tokenizer: Callable[[], PreTrainedTokenizerFast]
-    inputs: Callable[[EncodedPrompt, Tensor], dict[str, Tensor]]
+    inputs: Callable[[EncodedPrompt, Tensor], dict[str, Any]]
     processor: Callable[[], Any] | None = None
     legacy_template: str | None = None
     files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -157,6 +161,88 @@ def text_only(name: str, **more: Any) -> Build:
     return Build(make, lambda: tokenizer_of(("<|im_start|>",), CHATML_TEXT), lambda prompt, ids: {})
 
 
+SIGLIP = {
+    "model_type": "siglip_vision_model",
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "patch_size": 14,
+    "vision_use_head": False,
+}
+PINPOINTS = [[42, 84], [84, 42], [84, 84], [42, 126], [126, 84]]
+USER_ASSISTANT = """\
+<|im_start|>{% for message in messages %}{{ message['role'] | capitalize }}:{% for part in message['content'] %}\
+{% if part['type'] == 'image' %}<image>{% else %} {{ part['text'] }}{% endif %}{% endfor %}<end_of_utterance>
+{% endfor %}{% if add_generation_prompt %}Assistant:{% endif %}"""
+TURNS = """\
+{{ bos_token }}{% for message in messages %}<start_of_turn>{{ message['role'] }}
+{% for part in message['content'] %}{% if part['type'] == 'image' %}<start_of_image>{% else %}\
+{{ part['text'] | trim }}{% endif %}{% endfor %}<end_of_turn>
+{% endfor %}{% if add_generation_prompt %}<start_of_turn>model
+{% endif %}"""
+
+
+def composite(name: str, image: str, vision: dict[str, Any], text: dict[str, Any], **more: Any) -> Callable[..., Any]:
+    """A config of a tower and a language model; `image` is the picture token."""
+
+    def make(tokenizer: PreTrainedTokenizerFast) -> Any:
+        index = int(tokenizer.convert_tokens_to_ids(image))
+        return getattr(transformers, name)(
+            text_config=text_config(tokenizer, **text), vision_config=vision, image_token_id=index, **more
+        )
+
+    return make
+
+
+def internvl_tokenizer() -> PreTrainedTokenizerFast:
+    tokens = ("<img>", "</img>", "<IMG_CONTEXT>", "<video>", "<|im_start|>")
+    return tokenizer_of(tokens, CHATML.replace("PICTURE", "<IMG_CONTEXT>\n"))
+
+
+def llava_inputs(prompt: EncodedPrompt, ids_1L: Tensor) -> dict[str, Any]:
+    if not prompt.pictures:
+        return {}
+    return {**cat(prompt.pictures, "pixel_values", "image_sizes"), "batch_num_images": [len(prompt.pictures)]}
+
+
+def idefics_tokenizer() -> PreTrainedTokenizerFast:
+    grid = (f"<row_{r}_col_{c}>" for r in range(1, 5) for c in range(1, 5))
+    tokens = ("<image>", "<fake_token_around_image>", "<global-img>", *grid, "<end_of_utterance>")
+    return tokenizer_of(tokens, USER_ASSISTANT, eos="<end_of_utterance>", pad="<|im_end|>", bos="<|im_start|>")
+
+
+def idefics(name: str) -> Build:
+    vision = {key: value for key, value in SIGLIP.items() if key not in ("model_type", "vision_use_head")}
+    config = composite(
+        f"{name}Config", "<image>", {**vision, "image_size": 56}, {"model_type": "llama", "head_dim": 16}, scale_factor=2
+    )
+    processor = getattr(
+        importlib.import_module(f"transformers.models.{name.lower()}.image_processing_pil_{name.lower()}"),
+        f"{name}ImageProcessorPil",
+    )
+    return Build(
+        config,
+        idefics_tokenizer,
+        lambda prompt, ids: {k: v[None] for k, v in cat(prompt.pictures, "pixel_values").items()},
+        lambda: processor(size={"longest_edge": 168}, max_image_size={"longest_edge": 56}),
+        legacy_template=USER_ASSISTANT if name == "SmolVLM" else None,
+        files={"processor_config.json": {"image_seq_len": 4}},
+    )
+
+
+def gemma_tokenizer() -> PreTrainedTokenizerFast:
+    tokens = ("<start_of_turn>", "<start_of_image>", "<end_of_image>", "<image_soft_token>")
+    tokenizer = tokenizer_of(tokens, TURNS, eos="<end_of_turn>", pad="<pad>", bos="<bos>")
+    tokenizer.add_tokens(["\n\n\n\n", "<table>"])  # text that is an added token, as in Gemma's own
+    return tokenizer
+
+
+def gemma_inputs(prompt: EncodedPrompt, ids_1L: Tensor) -> dict[str, Tensor]:
+    image = gemma_tokenizer().convert_tokens_to_ids("<image_soft_token>")
+    return {"token_type_ids": (ids_1L == image).int(), **cat(prompt.pictures, "pixel_values")}
+
+
 BUILDS: dict[str, Build] = {
     "qwen2_vl": Build(
         qwen_vl_config(
@@ -210,6 +296,65 @@ BUILDS: dict[str, Build] = {
         qwen_tokenizer,
         qwen_inputs,
         lambda: Qwen2VLImageProcessorPil(patch_size=16),
+    ),
+    "internvl": Build(
+        composite(
+            "InternVLConfig",
+            "<IMG_CONTEXT>",
+            {
+                "hidden_size": 32,
+                "intermediate_size": 48,
+                "num_hidden_layers": 2,
+                "num_attention_heads": 2,
+                "image_size": [56, 56],
+                "patch_size": [14, 14],
+                "attention_bias": True,
+            },
+            {
+                "model_type": "qwen2",
+                "rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10_000.0},
+            },
+            image_seq_length=4,
+            tie_word_embeddings=False,
+        ),
+        internvl_tokenizer,
+        lambda prompt, ids: cat(prompt.pictures, "pixel_values"),
+        lambda: GotOcr2ImageProcessorPil(size={"height": 56, "width": 56}, max_patches=4),
+        files={"processor_config.json": {"image_seq_length": 4}},
+    ),
+    "llava_onevision": Build(
+        composite(
+            "LlavaOnevisionConfig",
+            "<image>",
+            {**SIGLIP, "image_size": 42},
+            {"model_type": "qwen2"},
+            image_grid_pinpoints=PINPOINTS,
+            vision_aspect_ratio="anyres_max_2",
+        ),
+        lambda: tokenizer_of(("<image>", "<video>", "<|im_start|>"), CHATML_TEXT),  # its own knows no pictures
+        llava_inputs,
+        lambda: LlavaOnevisionImageProcessorPil(size={"height": 42, "width": 42}, image_grid_pinpoints=PINPOINTS),
+        legacy_template=CHATML.replace("PICTURE", "<image>\n"),
+        files={"processor_config.json": {"num_image_tokens": 9, "vision_feature_select_strategy": "full"}},
+    ),
+    "idefics3": idefics("Idefics3"),
+    "smolvlm": idefics("SmolVLM"),
+    "gemma3": Build(
+        composite(
+            "Gemma3Config",
+            "<image_soft_token>",
+            {**SIGLIP, "image_size": 56},
+            {
+                "head_dim": 16,
+                "query_pre_attn_scalar": 16,
+                "sliding_window": 6,
+                "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
+            },
+            mm_tokens_per_image=4,
+        ),
+        gemma_tokenizer,
+        gemma_inputs,
+        lambda: Gemma3ImageProcessorPil(size={"height": 56, "width": 56}),
     ),
     "qwen2": text_only("Qwen2Config", use_sliding_window=True, sliding_window=7, max_window_layers=1),
     "qwen3": text_only("Qwen3Config", head_dim=32),

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mmupt.models.families.base import Family
+from mmupt.models.families.gemma3 import Gemma3
+from mmupt.models.families.idefics3 import Idefics3
+from mmupt.models.families.internvl import InternVL
+from mmupt.models.families.llava_onevision import LlavaOnevision
 from mmupt.models.families.qwen3_vl import Qwen3VL
 from mmupt.models.families.qwen_text import QwenText
 from mmupt.models.families.qwen_vl import QwenVL
@@ -28,6 +32,11 @@ FAMILIES: dict[str, Known] = {
     "qwen2_vl": Known("Qwen2-VL", "Qwen2VLForConditionalGeneration", QwenVL),
     "qwen2_5_vl": Known("Qwen2.5-VL", "Qwen2_5_VLForConditionalGeneration", QwenVL),
     "qwen3_vl": Known("Qwen3-VL", "Qwen3VLForConditionalGeneration", Qwen3VL),
+    "internvl": Known("InternVL3, the -hf layout", "InternVLForConditionalGeneration", InternVL),
+    "llava_onevision": Known("LLaVA-OneVision", "LlavaOnevisionForConditionalGeneration", LlavaOnevision),
+    "idefics3": Known("Idefics3", "Idefics3ForConditionalGeneration", Idefics3),
+    "smolvlm": Known("SmolVLM", "SmolVLMForConditionalGeneration", Idefics3),
+    "gemma3": Known("Gemma 3", "Gemma3ForConditionalGeneration", Gemma3),
     "qwen2": Known("Qwen2.5, text only", "Qwen2ForCausalLM", QwenText),
     "qwen3": Known("Qwen3, text only", "Qwen3ForCausalLM", QwenText),
 }

@@ -62,7 +62,7 @@ class ChatFamily:
             )
         text_config = config.get_text_config()
         self.image_id = self._matching_image_id(config)
-        if len(tokenizer) > text_config.vocab_size and self._beyond_vocabulary(text_config.vocab_size):
+        if len(tokenizer) > text_config.vocab_size:
             raise ModelError(
                 f"model and tokenizer do not belong together: the tokenizer has {len(tokenizer)} tokens, the model's "
                 f"vocabulary {text_config.vocab_size}; load both from one folder"
@@ -226,10 +226,6 @@ class ChatFamily:
             )
         return int(found)
 
-    def _beyond_vocabulary(self, vocabulary: int) -> bool:
-        """Whether a token other than the image token, whose embedding nobody looks up, has no embedding."""
-        return any(index >= vocabulary and index != self.image_id for index in self.tokenizer.get_vocab().values())
-
     def _end_ids(self) -> frozenset[int]:
         vocabulary = self.tokenizer.get_vocab()
         ends = {self.tokenizer.eos_token_id, *(vocabulary.get(token) for token in self.ends)}
@@ -250,6 +246,18 @@ def core(model: nn.Module) -> Any:
     return base.model
 
 
+def split_tiles(features_NTD: Tensor, pictures: Sequence[Picture]) -> list[Tensor]:
+    """Features of all tiles of all pictures, end to end, as [tokens, D] a picture."""
+    counts = [len(picture.tensors["pixel_values"]) for picture in pictures]
+    return [features.flatten(0, 1) for features in features_NTD.split(counts)]
+
+
+def tiles_of(model: nn.Module, pictures: Sequence[Picture]) -> Tensor:
+    """The tiles of all pictures, end to end, on the model's device."""
+    pixels = torch.cat([picture.tensors["pixel_values"] for picture in pictures])
+    return pixels.to(next(model.parameters()).device)
+
+
 def picture_key(image: Image, *settings: object) -> str:
     """Names a picture by its pixels and by what decides how they are cut up, which is less than the result: an eighth
     of the bytes or so."""
@@ -258,11 +266,12 @@ def picture_key(image: Image, *settings: object) -> str:
     return content.hexdigest()
 
 
-def square_side(name: str, size: Any) -> int:
-    """Of a tile that has to be a square, from an int or a pair."""
+def side_of(config: Any, name: str) -> int:
+    """The side of a tile or patch, which has to be a square, from an int or a pair in config.json."""
+    size = getattr(config, name)
     sides = {int(size)} if isinstance(size, int) else {int(side) for side in size}
     if len(sides) != 1:
-        raise ModelError(f"{name} = {size} in config.json is not a square, which mmupt does not know how to cut up")
+        raise ModelError(f"{name} = {size} in config.json is not a square: mmupt does not cut pictures into these")
     return sides.pop()
 
 
