@@ -63,7 +63,8 @@ class Seating:
 class WindowMasks:
     """What the layers of one sliding window see in one step: f32, 0 where a rollout sees a token, -inf elsewhere.
 
-    prefix_B1MW    of each rollout's prompt; one that has left its prompt behind keeps a last token, which counts nothing
+    prefix_B1MW    of each rollout's prompt; one that has left its prompt behind keeps a last token, which counts for
+                   nothing
     beyond_BM      bool: these have left it behind
     suffix_A11S    of what each has sampled
     """
@@ -151,7 +152,8 @@ def attend(
     query_NKQd: Tensor, key_NKSd: Tensor, value_NKSd: Tensor, mask_N1QS: Tensor | None, scale: float
 ) -> tuple[Tensor, Tensor]:
     """softmax(scale x query key^T + mask) value, [N, K, Q, d], and the log-sum-exp of its scores, [N, K, Q], in fp32
-    (in fp64 for fp64). The mask may be the same for all Q, [N, 1, 1, S]. By PyTorch's fused CPU kernel where that is the faster way, else by `formula`."""
+    (in fp64 for fp64). The mask may be the same for all Q, [N, 1, 1, S]. By PyTorch's fused CPU kernel where that is
+    the faster way, else by `formula`."""
     # A lone query a key head (no grouped queries) is where the kernel's blocks do not pay: 1.2 to 1.6 times slower.
     if query_NKQd.device.type != "cpu" or (query_NKQd.shape[2] == 1 and query_NKQd.dtype == torch.float32):
         return formula(query_NKQd, key_NKSd, value_NKSd, mask_N1QS, scale)

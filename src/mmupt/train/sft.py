@@ -71,7 +71,7 @@ def train_sft(stage: SftStage, loaded: LoadedModel, rows: Sequence[LabeledPrompt
 
 
 def _target_ids(loaded: LoadedModel, row: LabeledPrompt) -> list[int]:
-    """The worked chain, or the answer in a box, and the end token the tokenizer closes a turn with."""
+    """The worked chain, or the answer in a box, and the token that closes a turn."""
     tokenizer = loaded.family.tokenizer
     text = row.solution if row.solution is not None else f"\\boxed{{{row.answer}}}"
-    return [*tokenizer(text, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+    return [*tokenizer(text, add_special_tokens=False)["input_ids"], loaded.family.turn_end]

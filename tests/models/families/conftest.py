@@ -215,7 +215,11 @@ def idefics_tokenizer() -> PreTrainedTokenizerFast:
 def idefics(name: str) -> Build:
     vision = {key: value for key, value in SIGLIP.items() if key not in ("model_type", "vision_use_head")}
     config = composite(
-        f"{name}Config", "<image>", {**vision, "image_size": 56}, {"model_type": "llama", "head_dim": 16}, scale_factor=2
+        f"{name}Config",
+        "<image>",
+        {**vision, "image_size": 56},
+        {"model_type": "llama", "head_dim": 16},
+        scale_factor=2,
     )
     processor = getattr(
         importlib.import_module(f"transformers.models.{name.lower()}.image_processing_pil_{name.lower()}"),
@@ -233,7 +237,7 @@ def idefics(name: str) -> Build:
 
 def gemma_tokenizer() -> PreTrainedTokenizerFast:
     tokens = ("<start_of_turn>", "<start_of_image>", "<end_of_image>", "<image_soft_token>")
-    tokenizer = tokenizer_of(tokens, TURNS, eos="<end_of_turn>", pad="<pad>", bos="<bos>")
+    tokenizer = tokenizer_of((*tokens, "<end_of_turn>"), TURNS, eos="<eos>", pad="<pad>", bos="<bos>")
     tokenizer.add_tokens(["\n\n\n\n", "<table>"])  # text that is an added token, as in Gemma's own
     return tokenizer
 

@@ -12,14 +12,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from mmupt.algo.attention.dense import DenseAttention
 from mmupt.algo.packing import PackItem, pack
 from mmupt.engines.base import Request, Sampling
 from mmupt.engines.hf import HFEngine
+from mmupt.errors import ConfigError, DataError
 from mmupt.models.families import FAMILIES
 from mmupt.models.families.base import PixelLimits
 from mmupt.models.forward import policy_logprobs
 from mmupt.models.loading import load_model, save_model
-from mmupt.models.settings import ModelSettings
+from mmupt.models.lora import attach_adapter, merge_adapter
+from mmupt.models.settings import LoraSettings, ModelSettings
 
 TEMPERATURE = 0.7
 SAMPLING = Sampling(temperature=TEMPERATURE, top_p=1.0, max_new_tokens=14)
@@ -139,8 +142,6 @@ def test_a_frozen_tower_sees_a_picture_once(tiny_family: Any, monkeypatch: pytes
 
 
 def test_a_reserved_token_in_a_question_is_refused(tiny_family: Any) -> None:
-    from mmupt.errors import DataError
-
     loaded = tiny_family.load()
     token = loaded.family.image_token or "<|im_start|>"  # type: ignore[attr-defined]
     with pytest.raises(DataError, match="reserves"):
@@ -148,11 +149,122 @@ def test_a_reserved_token_in_a_question_is_refused(tiny_family: Any) -> None:
 
 
 def test_more_pictures_than_placeholders_are_refused(family_named: Callable[[str], Any]) -> None:
-    from mmupt.errors import DataError
-
     tiny = family_named("qwen2_vl")
     loaded = tiny.load()
     (image,) = tiny.images(np.random.default_rng(0), [(56, 56)])
     picture = loaded.family.picture(image, PixelLimits(784, 20_000))
     with pytest.raises(DataError, match="1 picture placeholders for 2 pictures"):
         loaded.family.encode(tiny.messages("Add", 1), [picture, picture])
+
+
+def logprobs(loaded: Any, items: Any) -> Tensor:
+    with torch.no_grad():
+        return policy_logprobs(loaded, pack(items), temperature=TEMPERATURE).logprobs_T
+
+
+@pytest.mark.parametrize("name", ["gemma3", "qwen2_5_vl", "qwen2"])
+def test_sliding_windows_matter(family_named: Callable[[str], Any], name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The comparison above would pass in vain if they hid nothing."""
+    tiny = family_named(name)
+    loaded = tiny.load()
+    items = tiny.items(loaded, seed=0)
+    right = logprobs(loaded, items)
+    whole = DenseAttention._masks_of
+    monkeypatch.setattr(DenseAttention, "_masks_of", lambda self, window: whole(self, None))
+    assert (logprobs(loaded, items) - right).abs().max() > 1e-2
+
+
+def test_a_picture_that_is_seen_both_ways_matters(family_named: Callable[[str], Any]) -> None:
+    tiny = family_named("gemma3")
+    loaded = tiny.load()
+    items = tiny.items(loaded, seed=0)
+    causal = [replace(item, encoded=replace(item.encoded, blocks=())) for item in items]
+    assert [len(item.encoded.blocks) for item in items] == [2, 1, 0]
+    assert (logprobs(loaded, causal) - logprobs(loaded, items)).abs().max() > 1e-2
+
+
+def test_features_of_several_depths_matter(family_named: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny = family_named("qwen3_vl")
+    loaded = tiny.load()
+    items = tiny.items(loaded, seed=0)
+    right = logprobs(loaded, items)
+    whole = type(loaded.family)._shown  # type: ignore[attr-defined]
+    monkeypatch.setattr(type(loaded.family), "_shown", lambda self, *given: (whole(self, *given)[0], {}))
+    assert (logprobs(loaded, items) - right).abs().max() > 1e-2
+
+
+def test_a_picture_matters(tiny_family: Any) -> None:
+    if not tiny_family.build.pictures:
+        pytest.skip("reads no pictures")
+    loaded, rng = tiny_family.load(), np.random.default_rng(0)
+    one, other = (tiny_family.encode(loaded, rng, "Add all dice.", [(90, 60)]) for _ in range(2))
+    assert torch.equal(one.token_ids, other.token_ids)
+    both = [[PackItem(prompt, [[7, 8, 9]])] for prompt in (one, other)]
+    assert (logprobs(loaded, both[0]) - logprobs(loaded, both[1])).abs().max() > 1e-3
+
+
+def test_bfloat16_is_rounder_than_fp32_and_no_more(tiny_family: Any) -> None:
+    loaded = tiny_family.load()
+    half = replace(loaded, dtype=torch.bfloat16)
+    items = tiny_family.items(loaded, seed=2)
+    exact = policy_logprobs(loaded, pack(items)).logprobs_T
+    mixed = policy_logprobs(half, pack(items)).logprobs_T
+    mixed.sum().backward()
+    assert mixed.dtype == torch.float32
+    assert 0 < (mixed - exact).abs().mean() < 0.1
+    groups = HFEngine(half).generate([Request(item.encoded, (1, 2)) for item in items], SAMPLING)
+    sampled = [PackItem(i.encoded, [x.token_ids for x in g]) for i, g in zip(items, groups, strict=True)]
+    reported = torch.tensor([p for g in groups for x in g for p in x.logprobs])
+    with torch.no_grad():
+        assert (
+            policy_logprobs(loaded, pack(sampled), temperature=TEMPERATURE).logprobs_T - reported
+        ).abs().mean() < 0.1
+
+
+@pytest.mark.parametrize("name", ["gemma3", "qwen2"])
+def test_an_adapter_is_found_below_any_head(family_named: Callable[[str], Any], name: str) -> None:
+    tiny = family_named(name)
+    wrapped = attach_adapter(tiny.load(), LoraSettings(rank=2, targets=("q_proj", "down_proj")), seed=0)
+    items = tiny.items(wrapped, seed=0)
+    policy_logprobs(wrapped, pack(items)).logprobs_T.sum().backward()
+    assert all(".lora_" in parameter for parameter in gradients(wrapped.model))
+    with torch.no_grad():
+        for parameter, value in wrapped.model.named_parameters():
+            if "lora_B" in parameter:
+                value.normal_(std=0.1)
+    before = logprobs(wrapped, items)
+    assert (logprobs(merge_adapter(wrapped), items) - before).abs().max() < 1e-5
+
+
+def test_a_backend_that_cannot_is_refused_when_loading(family_named: Callable[[str], Any]) -> None:
+    for name in ("gemma3", "qwen2"):
+        with pytest.raises(ConfigError, match='"split" computes neither sliding windows'):
+            family_named(name).load(attention="split")
+    assert family_named("qwen3").load(attention="split").family.windows == ()
+
+
+def test_backends_agree(family_named: Callable[[str], Any]) -> None:
+    tiny = family_named("gemma3")
+    loaded = tiny.load()
+    items = tiny.items(loaded, seed=0)
+    assert (logprobs(replace(loaded, attention="flex"), items) - logprobs(loaded, items)).abs().max() < 1e-5
+
+
+def test_what_structures_a_prompt_ends_an_answer_or_is_never_sampled(tiny_family: Any) -> None:
+    """Every special token of these tokenizers structures a prompt; ids behind the tokenizer's last are no token."""
+    family = (loaded := tiny_family.load()).family
+    special = {index for index, token in family.tokenizer.added_tokens_decoder.items() if token.special}
+    assert special <= set(family.banned_ids) | family.end_ids and len(special) >= 3
+    vocabulary = loaded.model.config.get_text_config().vocab_size
+    assert set(range(len(family.tokenizer), vocabulary)) <= set(family.banned_ids)
+    assert not family.end_ids & set(family.banned_ids) and max(family.banned_ids) < vocabulary
+
+
+def test_a_worked_answer_ends_as_the_chat_template_ends_a_turn(tiny_family: Any) -> None:
+    family = tiny_family.load().family
+    content: Any = "Add." if not tiny_family.build.pictures else [{"type": "text", "text": "Add."}]
+    said = [{"role": "user", "content": content}]
+    whole = family.tokenizer.apply_chat_template(said, chat_template=family.template, tokenize=False)
+    closing = whole.split("Add.")[1].rstrip()
+    assert family.tokenizer.convert_tokens_to_ids(closing) == family.turn_end
+    assert family.turn_end in family.end_ids

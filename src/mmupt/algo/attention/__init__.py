@@ -27,7 +27,8 @@ def packed_attention(
     windows: Sequence[int] = (),
 ) -> Attention:
     """The backend `kind` for a row of `spans`. "auto" is `split` on a CPU, `varlen` on CUDA in half precision, and
-    `dense` elsewhere, and where one of the model's `windows` hides something in this row or a picture is seen both ways.
+    `dense` elsewhere, and where one of the model's `windows` hides something in this row, or a picture is seen both
+    ways.
     ConfigError where a named backend cannot run on `device` in `dtype`, or cannot compute this row."""
     more_than_causal = has_blocks(spans) or any(window < longest_view(spans) for window in windows)
     if kind == "auto":

@@ -31,6 +31,8 @@ class Family(Protocol):
     tokenizer: Any
     end_ids: frozenset[int]
     """Sampling stops behind one of these."""
+    turn_end: int
+    """The one of them that closes a turn in the chat template: what a worked answer ends with."""
     banned_ids: tuple[int, ...]
     """Never sampled: picture placeholders, other non-text ids, and ids behind the tokenizer's last one."""
     windows: tuple[int, ...]

@@ -46,7 +46,7 @@ class ChatFamily:
     never_sampled: ClassVar[tuple[str, ...]] = ()
     """Tokens, or beginnings of tokens, that structure a prompt and are no part of an answer."""
     ends: ClassVar[tuple[str, ...]] = ("<|im_end|>", "<|endoftext|>")
-    """Tokens that end an answer, beside the tokenizer's own."""
+    """Tokens that end an answer, beside the tokenizer's own. The first that is there closes a turn."""
     language_name: ClassVar[str] = "language_model"
     """The language model's name inside the model below the head."""
     blocks: ClassVar[bool] = False
@@ -68,7 +68,13 @@ class ChatFamily:
                 f"vocabulary {text_config.vocab_size}; load both from one folder"
             )
         self.windows = _windows(text_config)
-        self.end_ids = self._end_ids()
+        vocabulary = tokenizer.get_vocab()
+        ends = [vocabulary[token] for token in self.ends if token in vocabulary]
+        if tokenizer.eos_token_id is not None:
+            ends.append(tokenizer.eos_token_id)
+        if not ends:
+            raise ModelError("the tokenizer has no token that ends an answer; use an instruction-tuned model")
+        self.end_ids, self.turn_end = frozenset(int(end) for end in ends), int(ends[0])
         self.banned_ids = self._banned_ids(config, text_config.vocab_size)
         self._reserved = tuple(sorted(self._reserved_tokens(), key=len, reverse=True))
 
@@ -197,7 +203,7 @@ class ChatFamily:
         if self.image_id is not None:
             repeat_N[ids_N == self.image_id] = runs
         end_N = repeat_N.cumsum(0)
-        found = [] if self.image_id is None else (ids_N == self.image_id).nonzero()[:, 0].tolist()
+        found = [i for i, token in enumerate(ids) if token == self.image_id]
         return ids_N.repeat_interleave(repeat_N), [(int(end_N[i] - repeat_N[i]), int(end_N[i])) for i in found]
 
     def _refuse_reserved(self, messages: Sequence[Mapping[str, Any]]) -> None:
@@ -225,11 +231,6 @@ class ChatFamily:
                 f"and {found} in the tokenizer; load both from one folder"
             )
         return int(found)
-
-    def _end_ids(self) -> frozenset[int]:
-        vocabulary = self.tokenizer.get_vocab()
-        ends = {self.tokenizer.eos_token_id, *(vocabulary.get(token) for token in self.ends)}
-        return frozenset(int(end) for end in ends if end is not None)
 
     def _banned_ids(self, config: Any, vocabulary: int) -> tuple[int, ...]:
         ids = {i for token, i in self.tokenizer.get_added_vocab().items() if token.startswith(self.never_sampled)}

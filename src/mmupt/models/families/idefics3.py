@@ -23,9 +23,8 @@ _PROCESSORS = {
 
 
 class Idefics3(ChatFamily):
-    """`PixelLimits.largest` bounds the grid: the picture is scaled to the largest whole number of tiles along its longer
-    side whose grid fits into it, and one at least. The tower reads tiles of one size, so `smallest` means nothing here.
-    """
+    """`PixelLimits.largest` bounds the grid: the picture is scaled to as many whole tiles along its longer side as let
+    the grid fit in, and one at least. The tower reads tiles of one size, so `smallest` means nothing here."""
 
     parts: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "vision": ("model.vision_model.",),

@@ -1,5 +1,5 @@
 """InternVL3 in transformers' layout (repositories that end in -hf): a picture is cut into square tiles, in the grid
-whose shape is nearest to its own, with the whole picture as one more tile behind them (arXiv 2404.16821, section 3.1)."""
+whose shape is nearest to its own, with the whole picture as one more tile behind them (arXiv 2404.16821, 3.1)."""
 
 from __future__ import annotations
 

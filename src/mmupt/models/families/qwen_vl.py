@@ -1,4 +1,5 @@
-"""Qwen2-VL and Qwen2.5-VL: multimodal rotary positions (three rows: temporal, height, width); in 2.5 a windowed tower."""
+"""Qwen2-VL and Qwen2.5-VL: multimodal rotary positions (three rows: temporal, height, width). The tower of 2.5 attends
+within windows."""
 
 from __future__ import annotations
 
