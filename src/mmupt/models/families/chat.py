@@ -200,8 +200,7 @@ class ChatFamily:
         ids_N = torch.tensor(ids)
         repeat_N = torch.ones_like(ids_N)
         runs = torch.tensor([run for layout in layouts for run in layout.runs], dtype=torch.long)
-        if self.image_id is not None:
-            repeat_N[ids_N == self.image_id] = runs
+        repeat_N[ids_N == self.image_id] = runs
         end_N = repeat_N.cumsum(0)
         found = [i for i, token in enumerate(ids) if token == self.image_id]
         return ids_N.repeat_interleave(repeat_N), [(int(end_N[i] - repeat_N[i]), int(end_N[i])) for i in found]
@@ -220,9 +219,10 @@ class ChatFamily:
         tokens = set(self.tokenizer.get_added_vocab())
         return tokens | {token for token in (self.placeholder, self.image_token) if token is not None}
 
-    def _matching_image_id(self, config: Any) -> int | None:
+    def _matching_image_id(self, config: Any) -> int:
+        """-1, which is no token, where the model reads text alone."""
         if self.image_token is None:
-            return None
+            return -1
         found = self.tokenizer.convert_tokens_to_ids(self.image_token)
         wanted = getattr(config, self.image_key)
         if found != wanted:
