@@ -94,13 +94,15 @@ class EncodedPrompt:
 
     `token_ids` i64[P] has every picture's placeholder already expanded; `positions_3P` i64[3, P] are the rotary
     positions (temporal, height, width; three equal rows for text-only families); a completion's token k stands at
-    `next_position + k`. `pictures` are in the order in which their placeholders stand in the text.
+    `next_position + k`. `pictures` are in the order in which their placeholders stand in the text. `blocks` are
+    stretches (start, end) of the prompt whose tokens see each other both ways, as a picture's do in Gemma 3.
     """
 
     token_ids: Tensor
     positions_3P: Tensor
     next_position: int
     pictures: tuple[Picture, ...] = ()
+    blocks: tuple[tuple[int, int], ...] = ()
 
     @property
     def length(self) -> int:
@@ -209,7 +211,8 @@ class GroupScore:
 
 @dataclass(frozen=True, slots=True)
 class GroupSpan:
-    """Where a group lies in a packed row: `prompt` positions from `start` on, then its completions end to end.
+    """Where a group lies in a packed row: `prompt` positions from `start` on, then its completions end to end. `blocks`
+    are the prompt's stretches whose tokens see each other both ways, counted from the prompt's beginning.
 
     GroupSpan(start=100, prompt=20, completions=(5, 7)) is a prompt at 100..119, completions at 120..124 and 125..131.
     """
@@ -217,6 +220,7 @@ class GroupSpan:
     start: int
     prompt: int
     completions: tuple[int, ...]
+    blocks: tuple[tuple[int, int], ...] = ()
 
     @property
     def first_completion(self) -> int:
@@ -227,6 +231,11 @@ class GroupSpan:
     def end(self) -> int:
         """The position behind the group."""
         return self.first_completion + sum(self.completions)
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the prompt with its longest completion: as far as anybody in the group can look back."""
+        return self.prompt + max(self.completions, default=0)
 
 
 @dataclass(frozen=True, slots=True)

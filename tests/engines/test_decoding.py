@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from mmupt.engines.decoding import DecodeAttention, Seating, attend, formula
+from mmupt.engines.decoding import DecodeAttention, Seating, WindowMasks, attend, formula
 from mmupt.engines.prefix import PrefixStore, Recorder
 from mmupt.engines.suffix import SuffixStore
 from mmupt.types import GroupSpan
@@ -58,6 +58,44 @@ def test_a_step_is_the_attention_of_each_rollout_alone(heads: int, shared: int, 
             )
             torch.testing.assert_close(out[0, a], expected[0, :, 0], atol=1e-5, rtol=1e-5)
         before += 1
+
+
+@pytest.mark.parametrize("window", [1, 3, 6, 9])
+def test_a_sliding_window_is_counted_through_prompt_and_own_tokens(window: int) -> None:
+    """Prompts of 5, 3 and 1 tokens under windows that they, and what is sampled, outgrow; rollouts of several ages."""
+    torch.manual_seed(0)
+    lengths, heads, shared = [5, 3, 1], 2, 2
+    recorder, spans = prompts(lengths, heads)
+    prefix = PrefixStore()
+    prefix.add(recorder, spans)
+    places = [1, 0, 0, 2, 1]
+    seating = Seating.of(places, len(lengths), heads, torch.device("cpu"))
+    suffix = SuffixStore(slots=5, limit=100)
+    own: list[list[tuple[Tensor, Tensor]]] = [[] for _ in places]
+    before = torch.zeros(5, dtype=torch.long)
+    for step in range(14):
+        if step == 4:  # one ends, another takes its slot
+            own[2], before[2] = [], 0
+        tokens = int(before.max()) + 1
+        suffix.reserve(tokens)
+        masks = {window: WindowMasks.of(window, prefix.lengths, seating, before, tokens)}
+        attention = DecodeAttention(
+            prefix, suffix, seating, suffix.places(before, heads), tokens, prefix.mask(), None, masks
+        )
+        query, key, value = (torch.randn(1, h, 5, D) for h in (heads * shared, heads, heads))
+        out = attention(0, query, key, value, 0.3, window)
+        for a, place in enumerate(places):
+            own[a].append((key[0, :, a], value[0, :, a]))
+            at = slice(spans[place].start, spans[place].end)
+            keys = torch.cat([recorder.keys[0][:, at], torch.stack([k for k, _ in own[a]], dim=1)], dim=1)
+            values = torch.cat([recorder.values[0][:, at], torch.stack([v for _, v in own[a]], dim=1)], dim=1)
+            expected = scaled_dot_product_attention(
+                query[:, :, a : a + 1], keys[None, :, -window:], values[None, :, -window:], scale=0.3, enable_gqa=True
+            )
+            torch.testing.assert_close(out[0, a], expected[0, :, 0], atol=1e-5, rtol=1e-5)
+        before += 1
+    with pytest.raises(AssertionError, match="nobody made the masks"):
+        attention(0, query, key, value, 0.3, window + 1)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])

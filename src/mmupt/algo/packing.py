@@ -40,7 +40,7 @@ def pack(items: Sequence[PackItem]) -> PackedBatch:
     start = 0
     for item in items:
         encoded = item.encoded
-        span = GroupSpan(start, encoded.length, tuple(len(c) for c in item.completions))
+        span = GroupSpan(start, encoded.length, tuple(len(c) for c in item.completions), encoded.blocks)
         if 0 in span.completions:
             raise TrainingError("a completion without tokens cannot be packed")
         ids.append(encoded.token_ids)

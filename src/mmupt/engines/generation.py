@@ -13,9 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmupt.algo.attention import packed_attention
 from mmupt.engines.base import Request, Sampling
-from mmupt.engines.decoding import DecodeAttention, Seating
+from mmupt.engines.decoding import DecodeAttention, Seating, WindowMasks
 from mmupt.engines.prefix import PrefixStore, Recorder
 from mmupt.engines.sampling import draw, uniform_streams
 from mmupt.engines.slots import Slots
@@ -149,12 +148,12 @@ class Generation:
             start = spans[-1].end if spans else 0
             if groups and (rollouts <= 0 or start + group.encoded.length > _PREFILL_TOKENS):
                 break
-            spans.append(GroupSpan(start, group.encoded.length, ()))
+            spans.append(GroupSpan(start, group.encoded.length, (), group.encoded.blocks))
             groups.append(group)
             rollouts -= len(group.seeds)
         loaded, device = self.loaded, self.loaded.device
         prompts = [group.encoded for group in groups]
-        recorder = Recorder(packed_attention(spans, loaded.attention, device, loaded.dtype))
+        recorder = Recorder(loaded.attend(spans))
         hidden_LD = loaded.family.hidden(
             loaded.model,
             torch.cat([prompt.token_ids for prompt in prompts]).to(device),
@@ -232,6 +231,11 @@ class Generation:
             tokens,
             self._prefix_mask,
             None if int(self._lengths_A.min()) == tokens else _visible(before_A, tokens),
+            {
+                window: WindowMasks.of(window, self.prefix.lengths, self._seating, before_A, tokens)
+                for window in loaded.family.windows
+                if window < self.prefix.width + tokens
+            },
         )
         positions_3A = (slots.position_S[:rows] + before_A).expand(3, -1)
         hidden_AD = loaded.family.hidden(loaded.model, slots.token_S[:rows], positions_3A, attention, None)

@@ -23,10 +23,18 @@ class Recorder:
     keys: list[Tensor] = field(default_factory=list)
     values: list[Tensor] = field(default_factory=list)
 
-    def __call__(self, layer: int, query_1HLd: Tensor, key_1KLd: Tensor, value_1KLd: Tensor, scale: float) -> Tensor:
+    def __call__(
+        self,
+        layer: int,
+        query_1HLd: Tensor,
+        key_1KLd: Tensor,
+        value_1KLd: Tensor,
+        scale: float,
+        window: int | None = None,
+    ) -> Tensor:
         self.keys.append(key_1KLd[0])
         self.values.append(value_1KLd[0])
-        return self.attention(layer, query_1HLd, key_1KLd, value_1KLd, scale)
+        return self.attention(layer, query_1HLd, key_1KLd, value_1KLd, scale, window)
 
 
 @dataclass(slots=True)

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mmupt.algo.attention import packed_attention
 from mmupt.algo.packing import PackItem, pack, plan_micro_batches
 from mmupt.models.loading import LoadedModel
 from mmupt.types import PackedBatch, RolloutGroup
@@ -44,13 +43,12 @@ def response_states(loaded: LoadedModel, groups: Sequence[RolloutGroup], micro_b
 def _means(loaded: LoadedModel, batch: PackedBatch) -> Tensor:
     """f32[R, D]."""
     device, model = loaded.device, loaded.model
-    attention = packed_attention(batch.spans, loaded.attention, device, loaded.dtype)
     with loaded.autocast():
         hidden_LD = loaded.family.hidden(
             model,
             batch.input_ids_L.to(device),
             batch.positions_3L.to(device),
-            attention,
+            loaded.attend(batch.spans),
             loaded.pictures(model, batch.pictures),
         )
     tokens_T = torch.cat([torch.arange(span.first_completion, span.end) for span in batch.spans])

@@ -34,15 +34,16 @@ def _packed(
     *,
     packed: Attention | None = None,
     scaling: float | None = None,
+    sliding_window: int | None = None,
     **others: Any,
 ) -> tuple[Tensor, None]:
-    if packed is None:
+    if packed is None:  # transformers' mask holds the window
         return sdpa_attention_forward(
             module, query_1HLd, key_1KLd, value_1KLd, attention_mask, scaling=scaling, **others
         )
     query_1HLd, key_1KLd, value_1KLd = _autocast(query_1HLd, key_1KLd, value_1KLd)
     assert scaling is not None and isinstance(module.layer_idx, int)
-    return packed(module.layer_idx, query_1HLd, key_1KLd, value_1KLd, scaling), None
+    return packed(module.layer_idx, query_1HLd, key_1KLd, value_1KLd, scaling, sliding_window), None
 
 
 def _windows(

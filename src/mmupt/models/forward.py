@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mmupt.algo.attention import packed_attention
 from mmupt.algo.logprobs import TokenLogprobs, token_logprobs
 from mmupt.models.loading import LoadedModel
 from mmupt.types import PackedBatch
@@ -28,13 +27,12 @@ def policy_logprobs(
     """
     model = loaded.model if model is None else model
     device = loaded.device
-    attention = packed_attention(batch.spans, loaded.attention, device, loaded.dtype)
     with loaded.autocast():
         hidden_LD = loaded.family.hidden(
             model,
             batch.input_ids_L.to(device),
             batch.positions_3L.to(device),
-            attention,
+            loaded.attend(batch.spans),
             loaded.pictures(model, batch.pictures),
         )
         return token_logprobs(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +15,16 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers.utils import logging as transformers_logging
 
+from mmupt.algo.attention import CAUSAL_ONLY, Attention, cannot, packed_attention
 from mmupt.algo.settings import AttentionKind
 from mmupt.errors import ModelError
 from mmupt.models.attention import PACKED
-from mmupt.models.families import FAMILIES
+from mmupt.models.families import FAMILIES, unknown
 from mmupt.models.families.base import Family
 from mmupt.models.pictures import PictureFeatures
 from mmupt.models.settings import ModelSettings
 from mmupt.runtime.device import autocast
+from mmupt.types import GroupSpan
 
 _FINGERPRINT = "mmupt_tokenizer"
 """The key of config.json that says with which tokenizer a model was saved."""
@@ -46,6 +48,10 @@ class LoadedModel:
     def autocast(self) -> AbstractContextManager[object]:
         return autocast(self.device, self.dtype)
 
+    def attend(self, spans: Sequence[GroupSpan]) -> Attention:
+        """Who sees whom in a packed row of these groups."""
+        return packed_attention(spans, self.attention, self.device, self.dtype, self.family.windows)
+
 
 def load_family(path: str, settings: ModelSettings) -> Family:
     """The family of `path` (a folder or a hub id) with its tokenizer, without the weights.
@@ -55,17 +61,13 @@ def load_family(path: str, settings: ModelSettings) -> Family:
     from transformers import AutoConfig
 
     revision = _revision(path, settings)
+    known = FAMILIES[_model_type(path, revision)]
     try:
         config = AutoConfig.from_pretrained(path, revision=revision)
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(_not_loaded(path, error)) from error
-    family_class = FAMILIES.get(config.model_type)
-    if family_class is None:
-        raise ModelError(
-            f"{path}: architecture {config.model_type!r} is not known; known: {', '.join(sorted(FAMILIES))}"
-        )
     try:
-        family = family_class.load(path, config, revision)
+        family = known.family.load(path, config, revision)
     except (OSError, ValueError) as error:
         raise ModelError(_not_loaded(path, error)) from error
     written_with = getattr(config, _FINGERPRINT, None)
@@ -74,22 +76,16 @@ def load_family(path: str, settings: ModelSettings) -> Family:
             f"{path}: model and tokenizer do not belong together, the model was saved with another tokenizer; "
             "copy both from one folder"
         )
+    if settings.attention in CAUSAL_ONLY and (family.windows or family.blocks):
+        raise cannot(settings.attention)
     return family
 
 
 def load_model(path: str, settings: ModelSettings, device: torch.device) -> LoadedModel:
     """The whole model, frozen parts and gradient checkpointing applied. ModelError as for `load_family`."""
-    from transformers import AutoModelForImageTextToText
-
     family = load_family(path, settings)
     try:
-        model = AutoModelForImageTextToText.from_pretrained(
-            path,
-            revision=_revision(path, settings),
-            dtype=torch.float32,
-            attn_implementation={"text_config": PACKED, "vision_config": "sdpa"},
-            use_safetensors=True,
-        )
+        model = _read_weights(path, _revision(path, settings))
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(_not_loaded(path, error)) from error
     family.prepare(model)
@@ -150,15 +146,40 @@ def save_model(loaded: LoadedModel, folder: Path) -> None:
 @torch.no_grad()
 def copy_weights(loaded: LoadedModel, folder: Path) -> None:
     """Puts the weights of a folder that `save_model` wrote into the model in memory, which stays the same object."""
-    from transformers import AutoModelForImageTextToText
-
-    saved = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
+    saved = _read_weights(str(folder), None)
     mine, its = dict(loaded.model.named_parameters()), dict(saved.named_parameters())
     for name in {**mine, **its}:
         if name not in mine or name not in its or mine[name].shape != its[name].shape:
             raise ModelError(f"{folder}: its {name} does not fit the model in memory; the folder holds another model")
     for name, parameter in mine.items():
         parameter.copy_(its[name])
+
+
+def _model_type(path: str, revision: str | None) -> str:
+    """Of a folder or id, from config.json alone: transformers itself may not know the architecture."""
+    from transformers import PreTrainedConfig
+
+    try:
+        written, _ = PreTrainedConfig.get_config_dict(path, revision=revision)
+    except (OSError, ValueError) as error:
+        raise ModelError(_not_loaded(path, error)) from error
+    if (found := written.get("model_type")) not in FAMILIES:
+        raise ModelError(unknown(path, found))
+    return str(found)
+
+
+def _read_weights(path: str, revision: str | None) -> Any:
+    """The model in fp32, its language model's attention ours."""
+    import transformers
+
+    known = FAMILIES[_model_type(path, revision)]
+    return getattr(transformers, known.model_class).from_pretrained(
+        path,
+        revision=revision,
+        dtype=torch.float32,
+        attn_implementation={"text_config": PACKED, "vision_config": "sdpa"} if known.pictures else PACKED,
+        use_safetensors=True,
+    )
 
 
 def _revision(path: str, settings: ModelSettings) -> str | None:

@@ -32,19 +32,20 @@ class TargetEncoder:
     picture's placeholder."""
 
     tokenizer: Any
+    turn_end: int
     reserved: tuple[str, ...]
 
     @classmethod
     def of(cls, family: Family) -> TargetEncoder:
         ids = sorted(family.end_ids.union(family.banned_ids))
         texts = family.tokenizer.convert_ids_to_tokens(ids)  # None for ids behind the tokenizer's last one
-        return cls(family.tokenizer, tuple(text for text in texts if text))
+        return cls(family.tokenizer, family.turn_end, tuple(text for text in texts if text))
 
     def __call__(self, row: LabeledPrompt | PreferencePair) -> list[list[int]]:
         """The ids of each of `target_texts`, at least one a text. DataError as `check`."""
         self.check(row)
         return [
-            [*self.tokenizer(text, add_special_tokens=False)["input_ids"], self.tokenizer.eos_token_id]
+            [*self.tokenizer(text, add_special_tokens=False)["input_ids"], self.turn_end]
             for text in target_texts(row).values()
         ]
 

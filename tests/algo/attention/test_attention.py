@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
@@ -36,8 +38,15 @@ def spans_of(shape: Sequence[tuple[int, Sequence[int]]]) -> list[GroupSpan]:
     return spans
 
 
-def visible(spans: Sequence[GroupSpan]) -> Tensor:
+def with_blocks(spans: Sequence[GroupSpan]) -> list[GroupSpan]:
+    """Two neighbouring blocks in every prompt that has room for them, one token in front."""
+    return [replace(span, blocks=((1, 3), (3, 5)) if span.prompt >= 5 else ()) for span in spans]
+
+
+def visible(spans: Sequence[GroupSpan], window: int | None = None) -> Tensor:
     """bool [L, L], position by position."""
+    if window is not None or any(span.blocks for span in spans):
+        return visible_alone(spans, window)
     length = spans[-1].end
     mask = torch.zeros(length, length, dtype=torch.bool)
     for span in spans:
@@ -48,6 +57,23 @@ def visible(spans: Sequence[GroupSpan]) -> Tensor:
             for q in range(at, at + n):
                 mask[q, span.start : span.first_completion] = True
                 mask[q, at : q + 1] = True
+            at += n
+    return mask
+
+
+def visible_alone(spans: Sequence[GroupSpan], window: int | None) -> Tensor:
+    """The same from the mask of each completion alone with its prompt, which is what transformers' masks are made of:
+    (causal, or of one block) and less than `window` positions back."""
+    length = spans[-1].end
+    mask = torch.zeros(length, length, dtype=torch.bool)
+    for span in spans:
+        at = span.first_completion
+        for n in span.completions or (0,):
+            rows = [*range(span.start, span.first_completion), *range(at, at + n)]
+            for q, row in enumerate(rows):
+                for k, column in enumerate(rows):
+                    together = any(a <= q < b and a <= k < b for a, b in span.blocks)
+                    mask[row, column] |= (k <= q or together) and (window is None or k > q - window)
             at += n
     return mask
 
@@ -67,10 +93,12 @@ def inputs(length: int, heads: int, kv_heads: int, dtype: torch.dtype = torch.fl
     return [x.transpose(1, 2).requires_grad_() for x in raw]
 
 
-def check(attention: Attention, spans: Sequence[GroupSpan], heads: int, kv_heads: int) -> None:
+def check(
+    attention: Attention, spans: Sequence[GroupSpan], heads: int, kv_heads: int, window: int | None = None
+) -> None:
     ours, theirs = inputs(spans[-1].end, heads, kv_heads), inputs(spans[-1].end, heads, kv_heads)
-    out = attention(0, *ours, SCALE)
-    expected = reference(*theirs, visible(spans))
+    out = attention(0, *ours, SCALE, window)
+    expected = reference(*theirs, visible(spans, window))
     torch.testing.assert_close(out, expected, atol=1e-12, rtol=1e-10)
     weights = torch.randn(out.shape, generator=torch.Generator().manual_seed(1), dtype=out.dtype)
     grads = torch.autograd.grad((out * weights).sum(), ours)
@@ -90,6 +118,26 @@ def test_split(shape: list[tuple[int, list[int]]], heads: tuple[int, int]) -> No
 def test_dense(shape: list[tuple[int, list[int]]], heads: tuple[int, int]) -> None:
     spans = spans_of(shape)
     check(DenseAttention.over(spans, CPU), spans, *heads)
+
+
+@given(shapes, st.sampled_from([None, 1, 2, 3, 5, 8, 30]), st.booleans())
+@settings(deadline=None, max_examples=60)
+def test_dense_with_windows_and_blocks(shape: list[tuple[int, list[int]]], window: int | None, blocks: bool) -> None:
+    spans = with_blocks(spans_of(shape)) if blocks else spans_of(shape)
+    check(DenseAttention.over(spans, CPU), spans, 4, 2, window)
+
+
+@pytest.mark.parametrize("kind", [SplitAttention, VarlenAttention])
+def test_what_a_causal_backend_cannot_compute_it_refuses(kind: Any) -> None:
+    """And a window that hides nothing is none."""
+    spans, where = spans_of([(5, [2, 4]), (3, [2])]), () if kind is SplitAttention else (CPU,)
+    query, key, value = inputs(spans[-1].end, 2, 2)
+    with pytest.raises(ConfigError, match="neither sliding windows"):
+        kind.over(spans, *where)(0, query, key, value, SCALE, 8)
+    with pytest.raises(ConfigError, match="neither sliding windows"):
+        kind.over(with_blocks(spans), *where)
+    if kind is SplitAttention:
+        check(SplitAttention.over(spans), spans, 2, 2, 9)
 
 
 def test_split_with_scores_far_apart() -> None:
@@ -210,12 +258,23 @@ def test_flex(shape: list[tuple[int, list[int]]]) -> None:
     out = attention(0, query, key, value, SCALE)
     torch.testing.assert_close(out, reference(query, key, value, visible(spans)), atol=1e-5, rtol=1e-5)
 
-    length, ours = spans[-1].end, attention.mask
+    length, ours = spans[-1].end, attention.mask()
     theirs = create_block_mask(ours.mask_mod, None, None, length, length, device="cpu")
     assert ours.seq_lengths == theirs.seq_lengths
     for name in ("", "full_"):
         for part in ("kv_num_blocks", "kv_indices", "q_num_blocks", "q_indices"):
             assert torch.equal(getattr(ours, name + part), getattr(theirs, name + part)), name + part
+
+
+@pytest.mark.parametrize("window", [None, 1, 100, 200])
+@pytest.mark.parametrize("blocks", [False, True])
+def test_flex_with_windows_and_blocks(window: int | None, blocks: bool) -> None:
+    spans = spans_of([(130, [40] * 2), (7, []), (100, [1, 29])])
+    spans = with_blocks(spans) if blocks else spans
+    query, key, value = (x.detach() for x in inputs(spans[-1].end, 4, 2, torch.float32))
+    out = FlexAttention.over(spans, CPU)(0, query, key, value, SCALE, window)
+    expected = reference(query, key, value, visible(spans, window))
+    torch.testing.assert_close(out, expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["split", "varlen"])
@@ -229,6 +288,15 @@ def test_auto_chooses_by_device_and_dtype() -> None:
     spans = spans_of([(3, [2])])
     assert isinstance(packed_attention(spans, "auto", CPU, torch.bfloat16), SplitAttention)
     assert isinstance(packed_attention(spans, "auto", torch.device("meta"), torch.float32), DenseAttention)
+
+
+def test_auto_chooses_by_what_the_row_needs() -> None:
+    spans = spans_of([(5, [2, 4])])
+    assert isinstance(packed_attention(spans, "auto", CPU, torch.float32, windows=(9,)), SplitAttention)
+    assert isinstance(packed_attention(spans, "auto", CPU, torch.float32, windows=(8,)), DenseAttention)
+    assert isinstance(packed_attention(with_blocks(spans), "auto", CPU, torch.float32), DenseAttention)
+    with pytest.raises(ConfigError, match='"split" computes neither'):
+        packed_attention(spans, "split", CPU, torch.float32, windows=(8,))
 
 
 def test_memory_of_split_does_not_grow_with_the_square_of_the_row(largest_tensor: Callable[..., int]) -> None:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from torch import Tensor
 
+from mmupt.errors import ConfigError
 from mmupt.types import GroupSpan
 
 
@@ -18,8 +19,20 @@ class Attention(Protocol):
     """The attention of one forward, called once a layer. Which position sees which is the backend's own knowledge: no
     mask travels through the model."""
 
-    def __call__(self, layer: int, query_1HLd: Tensor, key_1KLd: Tensor, value_1KLd: Tensor, scale: float) -> Tensor:
-        """softmax(scale x query key^T) value over what each position sees, [1, L, H, d]."""
+    def __call__(
+        self,
+        layer: int,
+        query_1HLd: Tensor,
+        key_1KLd: Tensor,
+        value_1KLd: Tensor,
+        scale: float,
+        window: int | None = None,
+    ) -> Tensor:
+        """softmax(scale x query key^T) value over what each position sees, [1, L, H, d].
+
+        `window` is that of a sliding-window layer: a position sees itself and the `window - 1` before it, counted
+        through [prompt | own completion]; siblings and other groups take no room in it.
+        """
         ...
 
 
@@ -55,8 +68,27 @@ class Regions:
     cross: tuple[Cross, ...]
 
 
+def longest_view(spans: Sequence[GroupSpan]) -> int:
+    """The most positions anybody in the row sees; a window of that size or more hides nothing."""
+    return max((span.longest for span in spans), default=0)
+
+
+def has_blocks(spans: Sequence[GroupSpan]) -> bool:
+    """Whether some tokens see what stands behind them."""
+    return any(span.blocks for span in spans)
+
+
+def cannot(kind: str) -> ConfigError:
+    """What a backend says that computes causal attention only and was asked for more."""
+    return ConfigError(
+        f'model.attention = "{kind}" computes neither sliding windows nor pictures that are seen both ways, and this '
+        'model has such layers; use "auto", "dense" or "flex"'
+    )
+
+
 def regions(spans: Sequence[GroupSpan]) -> Regions:
-    """Neighbours of equal length join one causal run, so that they are computed in one call.
+    """Neighbours of equal length join one causal run, so that they are computed in one call. Blocks are not regions:
+    backends built on these refuse them.
 
     >>> [(run.start, run.count, run.length) for run in regions([GroupSpan(0, 4, (2, 2, 3))]).causal]
     [(0, 1, 4), (4, 2, 2), (8, 1, 3)]

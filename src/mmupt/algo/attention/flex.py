@@ -4,7 +4,7 @@ nobody sees are skipped; elsewhere the same mask runs uncompiled, which is slow 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Protocol
 
@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
+from mmupt.algo.attention.base import has_blocks, longest_view
+from mmupt.algo.attention.dense import places
 from mmupt.types import GroupSpan
 
 _BLOCK = 128  # positions to a side of a block, FlexAttention's default
@@ -20,30 +22,60 @@ _ROWS = 8  # rows of blocks that are looked at together
 
 @dataclass(frozen=True, slots=True)
 class FlexAttention:
-    """The block mask is made once and serves all layers."""
+    """The block mask of each window is made once and serves all its layers. Per position of the row: its group, its
+    segment, its place in [prompt | own completion] and its block, as in `dense`."""
 
-    mask: BlockMask
+    group_L: Tensor
+    segment_L: Tensor
+    place_L: Tensor
+    block_L: Tensor
+    longest: int
+    blocks: bool
+    _masks: dict[int | None, BlockMask] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def over(cls, spans: Sequence[GroupSpan], device: torch.device) -> FlexAttention:
-        lengths = [length for span in spans for length in (span.prompt, *span.completions)]
-        group = [g for g, span in enumerate(spans) for _ in (span.prompt, *span.completions)]
-        prompt = [k == 0 for span in spans for k in range(1 + len(span.completions))]
-        count = torch.tensor(lengths)
-        segment_L = torch.arange(len(lengths)).repeat_interleave(count).to(device)
-        group_L = torch.tensor(group).repeat_interleave(count).to(device)
-        prompt_L = torch.tensor(prompt).repeat_interleave(count).to(device)
+        columns = [places(span) for span in spans]
+        segment_L, place_L, block_L = (torch.cat(column).to(device) for column in zip(*columns, strict=True))
+        group_L = torch.arange(len(spans)).repeat_interleave(torch.tensor([len(c[0]) for c in columns])).to(device)
+        return cls(group_L, segment_L, place_L, block_L, longest_view(spans), has_blocks(spans))
+
+    def __call__(
+        self,
+        layer: int,
+        query_1HLd: Tensor,
+        key_1KLd: Tensor,
+        value_1KLd: Tensor,
+        scale: float,
+        window: int | None = None,
+    ) -> Tensor:
+        attend = _kernel(query_1HLd.is_cuda)
+        mask = self.mask(window)
+        out = attend(query_1HLd, key_1KLd, value_1KLd, block_mask=mask, scale=scale, enable_gqa=True)
+        return out.transpose(1, 2)
+
+    def mask(self, window: int | None = None) -> BlockMask:
+        """Who sees whom in a layer of that window."""
+        if window is not None and window >= self.longest:
+            window = None
+        if window not in self._masks:
+            self._masks[window] = block_mask(self._sees(window), len(self.group_L), self.group_L.device)
+        return self._masks[window]
+
+    def _sees(self, window: int | None) -> MaskMod:
+        group_L, segment_L, place_L, block_L = self.group_L, self.segment_L, self.place_L, self.block_L
+        blocks = self.blocks
 
         def sees(batch: Any, head: Any, q: Tensor, k: Tensor) -> Tensor:
-            own = (prompt_L[k] & (group_L[q] == group_L[k])) | (segment_L[q] == segment_L[k])
-            return own & (k <= q)
+            own = (group_L[q] == group_L[k]) & ((segment_L[k] == 0) | (segment_L[q] == segment_L[k]))
+            reached = place_L[k] <= place_L[q]
+            if blocks:
+                reached = reached | ((block_L[q] == block_L[k]) & (block_L[q] >= 0))
+            if window is not None:
+                reached = reached & (place_L[k] > place_L[q] - window)
+            return own & reached
 
-        return cls(block_mask(sees, spans[-1].end, device))
-
-    def __call__(self, layer: int, query_1HLd: Tensor, key_1KLd: Tensor, value_1KLd: Tensor, scale: float) -> Tensor:
-        attend = _kernel(query_1HLd.is_cuda)
-        out = attend(query_1HLd, key_1KLd, value_1KLd, block_mask=self.mask, scale=scale, enable_gqa=True)
-        return out.transpose(1, 2)
+        return sees
 
 
 class MaskMod(Protocol):

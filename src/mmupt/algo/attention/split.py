@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmupt.algo.attention.base import CausalRun, Regions, regions
+from mmupt.algo.attention.base import CausalRun, Regions, cannot, has_blocks, longest_view, regions
 from mmupt.types import GroupSpan
 
 _forward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
@@ -31,12 +31,26 @@ class SplitAttention:
     """For fp32, fp64 and bf16 on a CPU, with gradients."""
 
     regions: Regions
+    longest: int
 
     @classmethod
     def over(cls, spans: Sequence[GroupSpan]) -> SplitAttention:
-        return cls(regions(spans))
+        """ConfigError for pictures that are seen both ways."""
+        if has_blocks(spans):
+            raise cannot("split")
+        return cls(regions(spans), longest_view(spans))
 
-    def __call__(self, layer: int, query_1HLd: Tensor, key_1KLd: Tensor, value_1KLd: Tensor, scale: float) -> Tensor:
+    def __call__(
+        self,
+        layer: int,
+        query_1HLd: Tensor,
+        key_1KLd: Tensor,
+        value_1KLd: Tensor,
+        scale: float,
+        window: int | None = None,
+    ) -> Tensor:
+        if window is not None and window < self.longest:
+            raise cannot("split")
         repeats = query_1HLd.shape[1] // key_1KLd.shape[1]
         if repeats > 1:  # the kernel wants as many key heads as query heads
             key_1KLd, value_1KLd = (x.repeat_interleave(repeats, dim=1) for x in (key_1KLd, value_1KLd))

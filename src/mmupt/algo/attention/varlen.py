@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmupt.algo.attention.base import cannot, has_blocks, longest_view
 from mmupt.types import GroupSpan
 
 
@@ -37,9 +38,13 @@ class VarlenAttention:
     cross: Lengths
     looking_C: Tensor
     seen_S: Tensor
+    longest: int
 
     @classmethod
     def over(cls, spans: Sequence[GroupSpan], device: torch.device) -> VarlenAttention:
+        """ConfigError for pictures that are seen both ways."""
+        if has_blocks(spans):
+            raise cannot("varlen")
         segments = [length for span in spans for length in (span.prompt, *span.completions)]
         answered = [span for span in spans if span.completions]
         looking = [torch.arange(span.first_completion, span.end) for span in answered]
@@ -49,9 +54,20 @@ class VarlenAttention:
             cross=_lengths([len(x) for x in looking], [len(x) for x in seen], device),
             looking_C=torch.cat([torch.empty(0, dtype=torch.long), *looking]).to(device),
             seen_S=torch.cat([torch.empty(0, dtype=torch.long), *seen]).to(device),
+            longest=longest_view(spans),
         )
 
-    def __call__(self, layer: int, query_1HLd: Tensor, key_1KLd: Tensor, value_1KLd: Tensor, scale: float) -> Tensor:
+    def __call__(
+        self,
+        layer: int,
+        query_1HLd: Tensor,
+        key_1KLd: Tensor,
+        value_1KLd: Tensor,
+        scale: float,
+        window: int | None = None,
+    ) -> Tensor:
+        if window is not None and window < self.longest:
+            raise cannot("varlen")
         query_LHd, key_LKd, value_LKd = (x[0].transpose(0, 1).contiguous() for x in (query_1HLd, key_1KLd, value_1KLd))
         return _Varlen.apply(query_LHd, key_LKd, value_LKd, self, scale)[None]
 

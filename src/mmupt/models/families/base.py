@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 from PIL.Image import Image
 from torch import Tensor, nn
@@ -31,10 +31,22 @@ class Family(Protocol):
     tokenizer: Any
     end_ids: frozenset[int]
     """Sampling stops behind one of these."""
+    turn_end: int
+    """The one of them that closes a turn in the chat template: what a worked answer ends with."""
     banned_ids: tuple[int, ...]
     """Never sampled: picture placeholders, other non-text ids, and ids behind the tokenizer's last one."""
+    windows: tuple[int, ...]
+    """Sizes of the language model's sliding windows; none where every layer sees everything before it."""
+    blocks: ClassVar[bool]
+    """Whether a picture's tokens see each other both ways."""
     parts: ClassVar[Mapping[str, tuple[str, ...]]]
     """Parameter-name prefixes of "vision", "projector" and "language", for freezing."""
+
+    @classmethod
+    def load(cls, path: str, config: Any, revision: str | None = None) -> Self:
+        """From a Hugging Face folder or id and its configuration. ModelError where they do not belong together or hold
+        what packed rows do not compute."""
+        ...
 
     def prepare(self, model: nn.Module) -> None:
         """Once behind loading: what makes the model faster and changes nothing that it computes."""
@@ -56,7 +68,8 @@ class Family(Protocol):
         ...
 
     def features(self, model: nn.Module, pictures: Sequence[Picture]) -> list[Tensor]:
-        """What the vision tower makes of each picture, [image tokens, D], in one pass over all of them."""
+        """What the vision tower makes of each picture, [image tokens, D], in one pass over all of them. D may be larger
+        than the model's hidden size: only `hidden` reads it."""
         ...
 
     def hidden(
