@@ -115,8 +115,8 @@ def load_rows(stage: ReadingStage, recipe: Recipe, family: Family, ready: Prefli
 
 
 def load_made_rows(stage: ReadingStage, recipe: Recipe, family: Family, ready: Preflight, run: RunLayout) -> None:
-    """The same where an earlier stage of the run has made the rows, once it has. They have mmupt's own columns, whatever
-    a shared `[data]` says of others."""
+    """The same where an earlier stage of the run has made the rows, once it has. They have mmupt's own columns,
+    whatever a shared `[data]` says of others."""
     assert stage.data.maker is not None, "the stage reads rows from outside the run"
     made = DataSettings(path=str(run.made(stage.data.maker)), limit=stage.data.limit, bad_rows=stage.data.bad_rows)
     load_rows(stage, recipe, family, ready, made)
