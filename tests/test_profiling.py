@@ -167,7 +167,7 @@ class TestARealRun:
 
     SMALL = ("world.sft_size=64", "world.unlabeled_size=32", "rollout.group_size=4", "rollout.max_new_tokens=8",
              "stages.upt.prompts_per_step=4", "stages.upt.updates_per_step=2", "stages.sft.batch_size=8",
-             "algo.kl_coef=0.01")  # fmt: skip
+             "algo.kl_coef=0.01", "stages.upt.reward.name=majority_vote")  # fmt: skip
 
     @pytest.mark.parametrize(
         ("stage", "phases"),

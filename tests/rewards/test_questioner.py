@@ -173,3 +173,20 @@ def test_end_to_end(tiny: LoadedModel, make_tools: MakeTools, group_of: GroupOf)
     (score,) = Questioner(AnswerSettings(), reward, tools, seed=0).score([group])
     assert checked(score, group).rewards[2] == -1.0
     assert all(-1.0 < r <= 0.5 for r in score.rewards[:2])
+
+
+def test_the_guard_cannot_watch_who_asks() -> None:
+    from pydantic import ValidationError
+
+    from mmupt.train.settings import GrpoStage
+
+    stage = {
+        "kind": "upt",
+        "name": "ask",
+        "steps": 1,
+        "data": {"path": "world:unlabeled"},
+        "reward": {"name": "questioner"},
+    }
+    with pytest.raises(ValidationError, match=r"set guard\.enabled = false"):
+        GrpoStage.model_validate(stage)
+    assert GrpoStage.model_validate({**stage, "guard": {"enabled": False}}).reward.name == "questioner"

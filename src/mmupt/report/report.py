@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from mmupt.report.advice import what_to_know
 from mmupt.report.curves import charts
 from mmupt.report.guard import Story, guard_view, marks, what_it_did
+from mmupt.report.made import made_rows
 from mmupt.report.profile import Profile, in_percent, in_units, in_whole, read_profile
 from mmupt.report.reading import RunData, Stage, number, read_run
 from mmupt.report.results import result_tables
@@ -23,6 +24,7 @@ _KINDS = {
     "rl": "reinforcement learning with labels",
     "upt": "learning without labels",
     "dpo": "learning from preferences",
+    "synth": "writing questions",
 }
 
 
@@ -57,7 +59,8 @@ def lines_to_tell(run: Path) -> list[str]:
 
 def _page(data: RunData) -> dict[str, Any]:
     tables = result_tables(data)
-    stages = [_stage(data, stage) for stage in data.stages]  # before `problems`: reading groups may add to them
+    # Before `problems`, to which reading may add.
+    stages, made = [_stage(data, stage) for stage in data.stages], made_rows(data)
     notes = [(note.level, clean(note.title, 300), clean(note.text, 2000)) for note in what_to_know(data)]
     return {
         "name": clean(data.summary.get("name") or data.recipe.get("name") or data.layout.root.resolve().name),
@@ -66,6 +69,7 @@ def _page(data: RunData) -> dict[str, Any]:
         "problems": [clean(problem, 500) for problem in dict.fromkeys(data.problems)],
         "notes": notes,
         "tables": tables,
+        "made": made,
         "stages": stages,
         "profiles": [
             _profile(stage, profile) for stage in data.stages if (profile := read_profile(stage.records)) is not None

@@ -91,6 +91,10 @@ class GrpoStage(TrainStage):
             raise ValueError(
                 f'kind "rl" learns from labels: reward.name must be "ground_truth", not "{self.reward.name}"'
             )
+        if self.reward.name == "questioner" and self.guard.enabled:
+            raise ValueError(
+                'reward.name "questioner" pays for questions, and the guard watches answers; set guard.enabled = false'
+            )
         if self.updates_per_step > self.prompts_per_step:
             raise ValueError(
                 f"updates_per_step {self.updates_per_step} is larger than prompts_per_step {self.prompts_per_step}"
