@@ -100,7 +100,11 @@ def bars(bench: Bench, seeds: Sequence[int]) -> list[Bar]:
 
     mean, vote, best = "mean@8", "maj@8", "pass@8"
     return [
-        Bar("hostile: the start's majority is mostly wrong", n, over("hostile", lambda p, d: d.before[vote] < 0.5)),
+        Bar(
+            "hostile: the start's majority is mostly wrong about what is learned from",
+            n,
+            over("hostile", lambda p, d: d.pool_vote < 0.5),
+        ),
         Bar(
             "hostile: plain voting loses at least 10 points of mean@8",
             most,

@@ -25,7 +25,11 @@ def draw(bench: Bench, worlds: Collection[str], seeds: int, folder: Path) -> Pat
             for offset, case, color in ((-0.16, plain, PLAIN), (0.16, default, DEFAULT)):
                 x, end = seed + offset, 100 * bench.end(case)["mean@8"]
                 begin = 100 * start["mean@8"]
-                axis.annotate("", (x, end), (x, begin), arrowprops={"arrowstyle": "-|>", "color": color, "lw": 2})
+                style = {"arrowstyle": "-|>", "color": color, "lw": 2, "shrinkA": 0, "shrinkB": 0}
+                if abs(end - begin) < 0.5:
+                    axis.plot(x, end, "o", color=color, ms=5)
+                else:
+                    axis.annotate("", (x, end), (x, begin), arrowprops=style)
             axis.plot([seed - 0.3, seed + 0.3], [100 * start["mean@8"]] * 2, color=START, lw=1.5)
             axis.plot([seed - 0.3, seed + 0.3], [100 * start["maj@8"]] * 2, color=VOTE, lw=1.5, ls=":")
         axis.set_title(world, fontsize=11)

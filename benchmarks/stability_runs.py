@@ -10,8 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
 from mmupt.evals.compare.comparing import compare_runs
+from mmupt.evals.records import read_records
+from mmupt.world.mixes import MIXES
+from mmupt.world.settings import MixName, WorldSettings
+from mmupt.world.splits import world_split
 
 HERE = Path(__file__).resolve().parent
 RECIPES = HERE / "stability"
@@ -115,6 +120,17 @@ def change(start: Path, run: Path) -> tuple[float, float, float]:
     return figure.difference.value, figure.difference.low, figure.difference.high
 
 
+def pool_vote(start: Path, case: Case) -> float:
+    """maj@8 of a start on those of the test questions that are of the kinds in its pool."""
+    world = WorldSettings(mix="dice_skills" if case.skilled else "dice", seed=case.seed, test_size=600)
+    _, _, mix = ALL[case.world].pool.partition("@")
+    kinds = {kind for _, kind in MIXES[cast(MixName, mix or world.mix)]}
+    asked = {row.prompt.id for row in world_split(world, "test") if row.meta["question"] in kinds}
+    (records,) = (start / "evals").glob("*.parquet")
+    votes = [row["majority_correct"] for row in read_records(records) if row["id"] in asked]
+    return float(sum(votes) / len(votes))
+
+
 def guard_story(folder: Path) -> str:
     """What the guard did, in a few words."""
     file = folder / "guard" / "upt.json"
@@ -134,11 +150,12 @@ def guard_story(folder: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Figures before and after a run; of the paired change of mean@8 value, low and high of its 95 % interval; what the
-    guard did; with which versions it ran."""
+    """Figures before and after a run; maj@8 of the start on questions of the kinds that are learned from; of the paired
+    change of mean@8 value, low and high of its 95 % interval; what the guard did; with which versions it ran."""
 
     before: Mapping[str, float]
     after: Mapping[str, float]
+    pool_vote: float
     change: Sequence[float]
     guard: str
     versions: Mapping[str, str]
@@ -161,7 +178,14 @@ class Bench:
         for case in missing:
             folder, start = self._runs / case.folder, self._runs / "starts" / case.start
             versions = json.loads((folder / "run.json").read_text(encoding="utf-8"))["versions"]
-            found = Result(figures(start), figures(folder), change(start, folder), guard_story(folder), versions)
+            found = Result(
+                before=figures(start),
+                after=figures(folder),
+                pool_vote=pool_vote(start, case),
+                change=change(start, folder),
+                guard=guard_story(folder),
+                versions=versions,
+            )
             self._results[case.folder] = found
         if self._kept is not None and missing:
             entries = {key: asdict(self._results[key]) for key in sorted(self._results)}
