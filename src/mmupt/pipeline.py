@@ -12,6 +12,7 @@ from pathlib import Path
 
 from torch import nn
 
+from mmupt.engines.choice import Engines
 from mmupt.engines.hf import HFEngine
 from mmupt.errors import MmuptError, RunFolderError
 from mmupt.evals.records import write_records
@@ -88,6 +89,7 @@ class Pipeline:
     results: list[dict[str, object]] = field(default_factory=list, init=False)
     _earlier_seconds: float = field(default=0.0, init=False)
     _began: float = field(default_factory=time.perf_counter, init=False)
+    _engines: Engines = field(default_factory=Engines, init=False)
 
     def run(self) -> None:
         """All stages, then summary and report, which are written also when something stops the run."""
@@ -101,6 +103,8 @@ class Pipeline:
         except MmuptError:
             self._close()
             raise
+        finally:
+            self._engines.close()
         self._close()
 
     def _run_stages(self) -> None:
@@ -167,12 +171,12 @@ class Pipeline:
         reward = build_reward(stage.reward, stage.answers, tools=tools, seed=context.seed, labels=labels)
         guarding = Guarding(guard, start, reward, context)
         reference = start if stage.algo.kl_coef > 0 else None
-        return train_grpo(stage, model, prompts, reward, tools.engine, reference, guarding, context)
+        steps = train_grpo(stage, model, prompts, reward, tools.engine, reference, guarding, context)
+        tools.engine.release()
+        return steps
 
     def _tools(self, stage: GrpoStage, model: LoadedModel, start: StartModel, context: StageContext) -> Tools:
-        def engine_of(loaded: LoadedModel) -> HFEngine:
-            return HFEngine(loaded, stage.rollout.prompts_at_once, context.clock)
-
+        engine_of = self._engines.of(stage.rollout, stage.prompt, context.clock)
         return Tools(
             loaded=model,
             encoder=PromptEncoder(model.family, stage.prompt),

@@ -14,6 +14,7 @@ import torch
 
 from mmupt.data.dataset import DataSet
 from mmupt.data.settings import PromptSettings
+from mmupt.engines.choice import check_engine
 from mmupt.errors import DataError
 from mmupt.evals.sets import EvaluationSet
 from mmupt.models.encoding import PromptEncoder, PromptTooLong
@@ -89,6 +90,8 @@ def _load_stage(stage: SftStage | GrpoStage | EvalStage, recipe: Recipe, family:
     else:
         ready.labeled[stage.name] = labeled_rows(stage.data, recipe.world)
         prompts = [row.prompt for row in ready.labeled[stage.name].rows]
+    if isinstance(stage, GrpoStage):
+        check_engine(stage.rollout)
     if isinstance(stage, GrpoStage) and stage.prompts_per_step > len(prompts):
         raise DataError(
             f"stages.{stage.name}.prompts_per_step is {stage.prompts_per_step}, but {stage.data.path} has only "

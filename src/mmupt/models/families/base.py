@@ -55,6 +55,15 @@ class Family(Protocol):
         """P, as `encode` would find it, from the (width, height) of each image."""
         ...
 
+    def unexpanded(self, encoded: EncodedPrompt) -> list[int]:
+        """Token ids with one placeholder a picture, for engines that expand it themselves."""
+        ...
+
+    def image(self, picture: Picture) -> Image:
+        """The RGB image that `picture` was cut from, after its resizing. Cut up again within limits that let its size
+        be, its tensors are the same."""
+        ...
+
     def features(self, model: nn.Module, pictures: Sequence[Picture]) -> list[Tensor]:
         """What the vision tower makes of each picture, [image tokens, D], in one pass over all of them."""
         ...
@@ -76,5 +85,5 @@ class Family(Protocol):
         ...
 
     def save(self, folder: str) -> None:
-        """Tokenizer, chat template and picture processor into a Hugging Face folder."""
+        """Tokenizer, chat template and all that other tools need to process pictures, into a Hugging Face folder."""
         ...

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from PIL.Image import Image
+from PIL.Image import Image, fromarray
 from torch import Tensor, nn
 
 from mmupt.algo.attention.base import Attention
@@ -17,6 +18,7 @@ from mmupt.models.families.base import PixelLimits
 from mmupt.types import EncodedPrompt, Picture
 
 IMAGE_TOKEN = "<|image_pad|>"
+_VIDEO_PART = '{"video_processor_type": "Qwen2VLVideoProcessor"}\n'
 _NO_MASK = {"full_attention": None}
 """Tells transformers that masks are taken care of."""
 _NEVER_SAMPLED = (
@@ -104,6 +106,26 @@ class QwenVL:
             length += (new_height // side) * (new_width // side)
         return length
 
+    def unexpanded(self, encoded: EncodedPrompt) -> list[int]:
+        expanded, ids, at = encoded.token_ids.tolist(), [], 0
+        pictures = iter(encoded.pictures)
+        while at < len(expanded):
+            ids.append(expanded[at])
+            at += self._tokens(next(pictures)) if expanded[at] == self.image_id else 1
+        return ids
+
+    def image(self, picture: Picture) -> Image:
+        processor: Any = self.image_processor
+        side, merge = processor.patch_size, self.merge_size
+        _, rows, columns = picture.tensors["image_grid_thw"][0].tolist()
+        # The processor's own steps backwards: patches, the same frame twice in each; standardised; scaled to 0..1.
+        shape = (rows // merge, columns // merge, merge, merge, 3, processor.temporal_patch_size, side, side)
+        frames = picture.tensors["pixel_values"].view(shape)[:, :, :, :, :, 0]
+        pixels_HWC = frames.permute(0, 2, 5, 1, 3, 6, 4).reshape(rows * side, columns * side, 3)
+        pixels_HWC = pixels_HWC * torch.tensor(processor.image_std) + torch.tensor(processor.image_mean)
+        whole_HWC = (pixels_HWC / processor.rescale_factor).round().clamp(0, 255).to(torch.uint8)
+        return fromarray(whole_HWC.numpy())
+
     def features(self, model: nn.Module, pictures: Sequence[Picture]) -> list[Tensor]:
         device = next(model.parameters()).device
         names = ("pixel_values", "image_grid_thw")
@@ -138,6 +160,12 @@ class QwenVL:
     def save(self, folder: str) -> None:
         self.tokenizer.save_pretrained(folder)
         self.image_processor.save_pretrained(folder)
+        # vLLM, TRL and others read pictures through a processor that has a video part, which mmupt never uses.
+        (Path(folder) / "video_preprocessor_config.json").write_text(_VIDEO_PART, encoding="utf-8")
+
+    def _tokens(self, picture: Picture) -> int:
+        """How many placeholders stand for it in a prompt."""
+        return int(picture.tensors["image_grid_thw"][0].prod()) // self.merge_size**2
 
     def _tokenize(self, messages: Sequence[Mapping[str, Any]], images: int) -> list[int]:
         """Ids with one placeholder a picture, before it is expanded."""

