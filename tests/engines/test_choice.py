@@ -18,7 +18,7 @@ from mmupt.models.loading import LoadedModel
 from mmupt.runtime.phases import PhaseClock
 
 VLLM = RolloutSettings(engine="vllm", group_size=4, prompts_at_once=3, max_new_tokens=100)
-PROMPT = PromptSettings(max_tokens=200, max_pixels=10_000)
+PROMPT = PromptSettings(max_tokens=200, min_pixels=3136, max_pixels=10_000)
 
 
 @pytest.fixture

@@ -107,4 +107,5 @@ def test_time_and_tokens_are_counted(tiny: LoadedModel, host: VLLMHost, requests
     groups = engine.generate(requests, SAMPLING)
     phases = engine.clock.take().phases
     assert phases["decode"].tokens == sum(len(rollout.token_ids) for group in groups for rollout in group)
-    assert phases["sync"].calls == 1
+    assert phases["sync"].calls == 2, "handed over, and checked"
+    assert not host.hold(engine, tiny), "nothing is handed over a second time"

@@ -22,7 +22,7 @@ STEPS = 3
 
 
 def recipe(root: Path, engine: str, **changes: Any) -> Path:
-    """A model without training reads nothing into a vote: the reward is drawn by lot, so that the weights move a lot."""
+    """An untrained model's votes are empty: the reward is drawn by lot, so that the weights move."""
     root.mkdir()
     table: dict[str, Any] = {
         "name": "short",
@@ -65,7 +65,7 @@ def test_every_step_samples_from_the_newest_weights(tmp_path: Path, lora: bool) 
         for engine in ("vllm", "hf")
     }
     for metrics in read_metrics(runs["vllm"].metrics):
-        # The first of a step's two updates has the weights that were sampled from; a stale cache or a late update shows.
+        # Over all tokens of the step, against the policy before its two updates: anything stale shows.
         assert float(str(metrics["mismatch_max"])) < 1e-4
         assert float(str(metrics["grad_norm"])) > 0
         assert float(str(metrics["seconds_sync"])) > 0

@@ -1,4 +1,4 @@
-"""The weights of a model as an ordinary checkpoint of its architecture has them, whatever is wrapped around it."""
+"""The weights of a model under the names that transformers gives them, whatever is wrapped around it."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -50,7 +50,13 @@ class Needs:
 
 
 class VLLMHost:
-    """Started when it is first asked. It has the weights of one holder at a time."""
+    """Started when it is first asked. It has the weights of one holder at a time.
+
+    vLLM keeps its groups of processes, and on a CPU its threads, for the process as a whole: a host that starts closes
+    the one that ran before, which starts anew when it is asked again.
+    """
+
+    _running: ClassVar[VLLMHost | None] = None
 
     def __init__(self, needs: Needs) -> None:
         self.needs = needs
@@ -97,6 +103,7 @@ class VLLMHost:
             return
         from vllm.distributed import cleanup_dist_env_and_memory, destroy_model_parallel
 
+        VLLMHost._running = None
         self._llm.llm_engine.engine_core.shutdown()
         self._llm = self._holder = None
         self._asleep = False
@@ -115,6 +122,8 @@ class VLLMHost:
         self._llm.llm_engine.reset_encoder_cache()
 
     def _start(self, loaded: LoadedModel) -> None:
+        if VLLMHost._running is not None:
+            VLLMHost._running.close()
         os.environ.update(_ENVIRONMENT)
         for name, value in _QUIET.items():
             os.environ.setdefault(name, value)
@@ -131,6 +140,7 @@ class VLLMHost:
                 self._llm = vllm.LLM(str(folder), load_format=format, **self._arguments(loaded))
         except Exception as error:  # whatever vLLM and the libraries below it raise; all of it is about this machine
             raise EngineError(f"vLLM did not start: {_last_line(error)}") from error
+        VLLMHost._running = self
 
     def _dtype(self, loaded: LoadedModel) -> str:
         return self.needs.settings.dtype or str(loaded.dtype).removeprefix("torch.")
