@@ -15,7 +15,7 @@ import gc
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -95,7 +95,8 @@ class VLLMHost:
 
     def generate(self, prompts: Sequence[Any], params: Sequence[Any]) -> list[Any]:
         """vLLM's outputs, in the order of the prompts."""
-        return self._llm.generate(prompts, params, use_tqdm=False)
+        with self._stance():
+            return self._llm.generate(prompts, params, use_tqdm=False)
 
     def close(self) -> None:
         """Memory, threads and files are given back; the next `hold` starts anew."""
@@ -135,12 +136,18 @@ class VLLMHost:
             self._handover = ThroughFiles(folder, getattr(torch, self._dtype(loaded)))
         self._owns_process_group = not torch.distributed.is_initialized()
         try:
-            with _threads_can_be_set():
+            with _threads_can_be_set(), self._stance():
                 format = self._handover.prepare(loaded.model)
                 self._llm = vllm.LLM(str(folder), load_format=format, **self._arguments(loaded))
         except Exception as error:  # whatever vLLM and the libraries below it raise; all of it is about this machine
             raise EngineError(f"vLLM did not start: {_last_line(error)}") from error
         VLLMHost._running = self
+
+    def _stance(self) -> AbstractContextManager[object]:
+        """Without graphs on a CPU nothing is compiled: what vLLM compiles there all the same, a count that nobody
+        reads, takes longer than a short run, and a C++ compiler."""
+        eager = self.needs.settings.enforce_eager is not False and not torch.cuda.is_available()
+        return torch.compiler.set_stance("force_eager") if eager else nullcontext()
 
     def _dtype(self, loaded: LoadedModel) -> str:
         return self.needs.settings.dtype or str(loaded.dtype).removeprefix("torch.")
