@@ -70,6 +70,6 @@ test-vllm: $(VLLM)/.stamp
 
 $(VLLM)/.stamp: constraints-vllm.txt pyproject.toml
 	@$(VLLM)/bin/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(VLLM)
-	$(VLLM)/bin/python -m pip install --disable-pip-version-check --no-deps -r constraints-vllm.txt
+	$(VLLM)/bin/python -m pip install --disable-pip-version-check --no-compile --no-deps -r constraints-vllm.txt
 	$(VLLM)/bin/python -m pip install --disable-pip-version-check --no-deps -e .
 	@touch $@

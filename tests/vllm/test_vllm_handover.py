@@ -144,6 +144,6 @@ class TestCaches:
         monkeypatch.setattr(own._llm.llm_engine, "reset_encoder_cache", lambda: None)
         engine.release()
         shake(tiny, 0)
-        with pytest.raises(AssertionError, match="Encoder cache miss"):
+        with pytest.raises(RuntimeError, match="Encoder cache miss"):
             engine.generate(requests, SAMPLING)
         own.close()

@@ -35,7 +35,12 @@ _ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # in this process: weights are handed over, not sent
     "VLLM_USE_V2_MODEL_RUNNER": "0",  # whose logits processors are of another kind
 }
-_QUIET = {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1", "VLLM_DO_NOT_TRACK": "1"}
+_DEFAULTS = {
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_DO_NOT_TRACK": "1",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # the trainer computes on the same cores
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +131,7 @@ class VLLMHost:
         if VLLMHost._running is not None:
             VLLMHost._running.close()
         os.environ.update(_ENVIRONMENT)
-        for name, value in _QUIET.items():
+        for name, value in _DEFAULTS.items():
             os.environ.setdefault(name, value)
         vllm = _import()
         self._folder = tempfile.TemporaryDirectory(prefix="mmupt-vllm-")
