@@ -1,7 +1,8 @@
-# make demo    the offline demo, a few minutes on two CPU cores (ARGS="--seed 3" is handed on)
-# make test    lint, then the tests that are not slow
-# make lint    ruff and mypy
-# make clean   remove .venv, .venv-peer, caches and build products; runs/ stays
+# make demo        the offline demo, a few minutes on two CPU cores (ARGS="--seed 3" is handed on)
+# make test        lint, then the tests that are not slow
+# make test-vllm   the tests of the vLLM engine with a real vLLM for CPU, in .venv-vllm
+# make lint        ruff and mypy
+# make clean       remove .venv, .venv-peer, .venv-vllm, caches and build products; runs/ stays
 #
 # Each target makes or renews .venv by itself. constraints.txt pins every version, torch above all: an unpinned torch
 # brings several gigabytes of CUDA libraries along.
@@ -34,7 +35,7 @@ lint: $(DEV)
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) $(PEERS) build dist src/*.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) $(VLLM) build dist src/*.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One rule installs, for use (.stamp-base) or for work on mmupt itself (.stamp-dev).
@@ -47,7 +48,7 @@ $(BASE) $(DEV): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.$(EXTRA)'
 	@touch $@
 
-# make peers   .venv-peer, where TRL runs for benchmarks/step_vs_trl.py
+# make peers       .venv-peer, where TRL runs for benchmarks/step_vs_trl.py
 # torchvision comes without its dependencies: they would bring a CUDA build of torch (see benchmarks/peers/sitecustomize.py).
 PEERS := .venv-peer
 .PHONY: peers
@@ -58,4 +59,17 @@ $(PEERS)/.stamp: constraints.txt
 	$(PEERS)/bin/python -m pip install --disable-pip-version-check -c constraints.txt \
 	    torch transformers trl datasets accelerate pillow jinja2
 	$(PEERS)/bin/python -m pip install --disable-pip-version-check --no-deps 'torchvision==0.28.*'
+	@touch $@
+
+# constraints-vllm.txt names every package, so nothing is resolved and nothing comes along; benchmarks/peers/sitecustomize.py
+# lets torchvision be imported there, also by the processes that vLLM starts.
+VLLM := .venv-vllm
+.PHONY: test-vllm
+test-vllm: $(VLLM)/.stamp
+	PYTHONPATH=benchmarks/peers OMP_NUM_THREADS=1 $(VLLM)/bin/python -m pytest tests/vllm $(ARGS)
+
+$(VLLM)/.stamp: constraints-vllm.txt pyproject.toml
+	@$(VLLM)/bin/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(VLLM)
+	$(VLLM)/bin/python -m pip install --disable-pip-version-check --no-compile --no-deps -r constraints-vllm.txt
+	$(VLLM)/bin/python -m pip install --disable-pip-version-check --no-deps -e .
 	@touch $@

@@ -1,6 +1,6 @@
-"""For TRL's process only: lets torchvision be imported beside a CPU build of torch.
+"""For the processes of TRL and vLLM only: lets torchvision be imported beside a CPU build of torch.
 
-TRL needs a full processor for pictures, and that needs torchvision, of which PyPI has CUDA builds alone. Its compiled
+Both need a full processor for pictures, and that needs torchvision, of which PyPI has CUDA builds alone. Its compiled
 operators do not load beside a CPU torch, and its Python part then stops at operators whose names are unknown. Nothing
 here runs them: it is enough that the names exist. Python imports this file by itself from PYTHONPATH.
 """

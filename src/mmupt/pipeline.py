@@ -12,6 +12,7 @@ from pathlib import Path
 from torch import nn
 
 from mmupt.data.settings import ReadingStage
+from mmupt.engines.choice import Engines
 from mmupt.engines.hf import HFEngine
 from mmupt.errors import MmuptError, RunFolderError
 from mmupt.evals.records import write_records
@@ -81,6 +82,7 @@ class Pipeline:
     results: list[dict[str, object]] = field(default_factory=list, init=False)
     _earlier_seconds: float = field(default=0.0, init=False)
     _began: float = field(default_factory=time.perf_counter, init=False)
+    _engines: Engines = field(default_factory=Engines, init=False)
 
     def run(self) -> None:
         """All stages, then summary and report, which are written also when something stops the run."""
@@ -94,6 +96,8 @@ class Pipeline:
         except MmuptError:
             self._close()
             raise
+        finally:
+            self._engines.close()
         self._close()
 
     def _run_stages(self) -> None:
@@ -163,7 +167,9 @@ class Pipeline:
             self.rehearsal or PhaseClock(),
         )
         again = partial(self._read_again, self.model_path)
-        return Work(self.recipe, self.ready, context, model, self.model_path, again, self.rehearsal is not None)
+        return Work(
+            self.recipe, self.ready, context, model, self.model_path, again, self._engines, self.rehearsal is not None
+        )
 
     def _ended(self, stage: ReadingStage) -> bool:
         """Whether the guard of a stage that this one follows has ended it, so that this one does not begin; and rows

@@ -14,6 +14,8 @@ import torch
 
 from mmupt.data.dataset import DataSet
 from mmupt.data.settings import DataSettings, PromptSettings, ReadingStage
+from mmupt.engines.choice import check_engine
+from mmupt.engines.settings import RolloutSettings
 from mmupt.errors import DataError
 from mmupt.evals.sets import EvaluationSet
 from mmupt.models.encoding import PromptEncoder, PromptTooLong
@@ -91,6 +93,8 @@ def load_rows(stage: ReadingStage, recipe: Recipe, family: Family, ready: Prefli
     """The rows of `stage` from `data`, into `ready`. `upt` gets prompts, and only prompts; nothing that holds its
     labels is ever made. Raises DataError for rows that cannot be used, or too few."""
     prompts: Sequence[Prompt]
+    if isinstance(rollout := getattr(stage, "rollout", None), RolloutSettings):
+        check_engine(rollout, family)
     if stage.reads in ("prompts", "pictures"):
         load = pictures if stage.reads == "pictures" else blind_prompts
         ready.blind[stage.name] = load(data, recipe.world)

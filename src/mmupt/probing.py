@@ -82,23 +82,24 @@ def probe_stage(
     unless told) and as often on another view of its picture. What is found does not depend on `labels`: they are
     looked at when everything else is done. Progress goes to standard error. Raises what a run raises."""
     from mmupt.engines.base import Sampling
-    from mmupt.engines.hf import HFEngine
+    from mmupt.engines.choice import Engines
     from mmupt.guard.probe.asking import Asking, choose
     from mmupt.guard.probe.report import probe_report
     from mmupt.guard.probe.truth import truth
     from mmupt.models.encoding import PromptEncoder
     from mmupt.models.loading import load_model
     from mmupt.preflight import preflight
+    from mmupt.runtime.phases import PhaseClock
     from mmupt.runtime.progress import Progress
     from mmupt.runtime.seeds import derive_seed
 
     alone = recipe.model_copy(update={"stages": (stage,), "evaluation": None})
     rollout = stage.rollout
-    with Progress(sys.stderr) as progress, preflight(alone) as ready:
+    with Progress(sys.stderr) as progress, preflight(alone) as ready, Engines() as engines:
         loaded = load_model(ready.model_path, recipe.model, ready.device)
         asking = Asking(
             encoder=PromptEncoder(loaded.family, stage.prompt),
-            engine=HFEngine(loaded, rollout.prompts_at_once),
+            engine=engines.of(rollout, stage.prompt, PhaseClock())(loaded),
             sampling=Sampling(rollout.temperature, rollout.top_p, rollout.max_new_tokens),
             samples=samples or rollout.group_size,
             answers=stage.answers,

@@ -27,9 +27,14 @@ class Sampling:
 
 
 class Engine(Protocol):
-    """Generates with the newest weights it was given."""
+    """Samples from the weights of one model."""
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[tuple[Rollout, ...]]:
         """Rollouts of each request, in the order of its seeds. What a seed samples depends on neither batch nor
         neighbours, but for float error."""
+        ...
+
+    def release(self) -> None:
+        """The weights are about to move. Until the next `generate` the engine needs no memory of the device, and what
+        is sampled then comes from the weights as they are then."""
         ...

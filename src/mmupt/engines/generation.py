@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mmupt.engines.base import Request, Sampling
 from mmupt.engines.decoding import DecodeAttention, Seating, WindowMasks
+from mmupt.engines.finished import Finished
 from mmupt.engines.prefix import PrefixStore, Recorder
 from mmupt.engines.sampling import draw, uniform_streams
 from mmupt.engines.slots import Slots
@@ -27,15 +28,6 @@ _PREFILL_TOKENS = 16_384
 """Prompts of one prefill row, in tokens; a longer prompt goes alone."""
 _REFILL_FRACTION = 0.125
 """Rollouts join once this share of the slots is free: each admission costs a forward."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """A rollout without its text."""
-
-    token_ids: list[int]
-    logprobs: list[float]
-    stop: StopReason
 
 
 @dataclass(slots=True, eq=False)

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 import torch
 
 from mmupt.engines.base import Request, Sampling
-from mmupt.engines.generation import Finished, Generation
+from mmupt.engines.finished import with_texts
+from mmupt.engines.generation import Generation
 from mmupt.models.loading import LoadedModel
 from mmupt.runtime.phases import PhaseClock
 from mmupt.types import Rollout
@@ -39,13 +40,7 @@ class HFEngine:
                 finished = Generation(self.loaded, requests, sampling, self.prompts_at_once, self.clock).run()
         finally:
             model.train(was_training)
-        return self._with_texts(finished)
+        return with_texts(finished, self.loaded.family.tokenizer)
 
-    def _with_texts(self, finished: Sequence[Sequence[Finished]]) -> list[tuple[Rollout, ...]]:
-        tokenizer = self.loaded.family.tokenizer
-        spoken = [f.token_ids[:-1] if f.stop == "end" else f.token_ids for group in finished for f in group]
-        texts = iter(tokenizer.batch_decode(spoken, skip_special_tokens=True) if spoken else ())
-        return [
-            tuple(Rollout(tuple(f.token_ids), tuple(f.logprobs), next(texts), f.stop) for f in group)
-            for group in finished
-        ]
+    def release(self) -> None:
+        """Nothing to do: weights and memory are the trainer's."""

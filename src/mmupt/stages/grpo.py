@@ -70,6 +70,7 @@ def _train(
     guarding = Guarding(guard, start, reward, context, _legacy(stage, work) if guard is not None else None)
     reference = start if stage.algo.kl_coef > 0 else None
     steps = train_grpo(stage, work.model, prompts, reward, tools.engine, reference, guarding, context)
+    tools.engine.release()
     guarding.close()
     return steps
 

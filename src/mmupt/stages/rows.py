@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mmupt.engines.hf import HFEngine
 from mmupt.models.encoding import PromptEncoder
 from mmupt.rewards.tools import Tools
 from mmupt.selftrain.pairs import make_pairs
@@ -19,29 +18,35 @@ from mmupt.types import LabeledPrompt, Prompt
 
 def run_synth(stage: SynthStage, work: Work) -> None:
     """Questions about pictures. Raises DataError where none is usable."""
-    context, family = work.context, work.model.family
+    context = work.context
+    engine = work.engines.of(stage.rollout, stage.prompt, context.clock)(work.model)
     report = write_questions(
         stage,
         _rows(stage, work),
-        PromptEncoder(family, stage.prompt),
-        HFEngine(work.model, stage.rollout.prompts_at_once, context.clock),
+        PromptEncoder(work.model.family, stage.prompt),
+        engine,
         context.run.made(stage.name),
         model=work.path,
         seed=context.seed,
         progress=context.progress,
         metrics=context.metrics,
     )
+    engine.release()
     context.progress.note(f"{stage.name}: {report.in_words}")
 
 
 def run_targets(stage: TargetsStage, work: Work) -> None:
     """Answers to imitate. Raises DataError where none is worth it."""
-    make_targets(stage, _rows(stage, work), _tools(stage, work), work.context)
+    tools = _tools(stage, work)
+    make_targets(stage, _rows(stage, work), tools, work.context)
+    tools.engine.release()
 
 
 def run_pairs(stage: PairsStage, work: Work) -> None:
     """Preferences. Raises DataError where there is nothing to prefer."""
-    make_pairs(stage, _rows(stage, work), _tools(stage, work), work.context)
+    tools = _tools(stage, work)
+    make_pairs(stage, _rows(stage, work), tools, work.context)
+    tools.engine.release()
 
 
 def _rows(stage: SynthStage | TargetsStage | PairsStage, work: Work) -> Sequence[Prompt] | Sequence[LabeledPrompt]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from mmupt.data.settings import PromptSettings
-from mmupt.engines.hf import HFEngine
+from mmupt.engines.choice import Engines
 from mmupt.engines.settings import RolloutSettings
 from mmupt.models.encoding import PromptEncoder
 from mmupt.models.loading import LoadedModel
@@ -38,6 +38,7 @@ class Work:
     model: LoadedModel
     path: str
     read_again: Callable[[], nn.Module]
+    engines: Engines
     rehearsal: bool = False
 
     def seed_of(self, stage: str) -> int:
@@ -64,11 +65,7 @@ class Work:
         logprob_chunk: int,
     ) -> Tools:
         """What samples and measures on the stage's behalf. No labels."""
-        clock = self.context.clock
-
-        def engine_of(loaded: LoadedModel) -> HFEngine:
-            return HFEngine(loaded, rollout.prompts_at_once, clock)
-
+        engine_of = self.engines.of(rollout, prompt, self.context.clock)
         return Tools(
             loaded=self.model,
             encoder=PromptEncoder(self.model.family, prompt),
@@ -78,5 +75,5 @@ class Work:
             rollout=rollout,
             micro_batch_tokens=micro_batch_tokens,
             logprob_chunk=logprob_chunk,
-            clock=clock,
+            clock=self.context.clock,
         )

@@ -91,6 +91,7 @@ def train_grpo(
                 guarding.lr_scale * learning_rate(stage.optimizer, step * updates + u, steps * updates)
                 for u in range(updates)
             ]
+            engine.release()
             stats = update_policy(guarding.slowed(stage), loaded, optimizer, scored, reference, rates, clock)
             reward.after_step()
             times = clock.take()
@@ -123,6 +124,7 @@ def train_grpo(
             shown = {label: record[name] for name, label in _SHOWN.items()} | {"seconds": record["seconds"]}
             context.progress.step(step + 1, steps, shown)
             if outcome.go_back_to is not None:
+                engine.release()
                 guarding.go_back(outcome.go_back_to, loaded, optimizer)
             if outcome.stop:
                 return step + 1

@@ -39,6 +39,8 @@ class Family(Protocol):
     """Sizes of the language model's sliding windows; none where every layer sees everything before it."""
     blocks: ClassVar[bool]
     """Whether a picture's tokens see each other both ways."""
+    hands_over: ClassVar[bool]
+    """Whether other engines can be handed its prompts and pictures (`unexpanded`, `image`), as tested with vLLM."""
     parts: ClassVar[Mapping[str, tuple[str, ...]]]
     """Parameter-name prefixes of "vision", "projector" and "language", for freezing."""
 
@@ -67,6 +69,15 @@ class Family(Protocol):
         """P, as `encode` would find it, from the (width, height) of each image."""
         ...
 
+    def unexpanded(self, encoded: EncodedPrompt) -> list[int]:
+        """Token ids with one placeholder a picture, for engines that expand it themselves."""
+        ...
+
+    def image(self, picture: Picture) -> Image:
+        """The RGB image that `picture` was cut from, after its resizing. Cut up again within limits that let its size
+        be, its tensors are the same."""
+        ...
+
     def features(self, model: nn.Module, pictures: Sequence[Picture]) -> list[Tensor]:
         """What the vision tower makes of each picture, [image tokens, D], in one pass over all of them. D may be larger
         than the model's hidden size: only `hidden` reads it."""
@@ -89,5 +100,5 @@ class Family(Protocol):
         ...
 
     def save(self, folder: str) -> None:
-        """Tokenizer, chat template and picture processor into a Hugging Face folder."""
+        """Tokenizer, chat template and all that other tools need to process pictures, into a Hugging Face folder."""
         ...

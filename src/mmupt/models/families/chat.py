@@ -50,6 +50,7 @@ class ChatFamily:
     language_name: ClassVar[str] = "language_model"
     """The language model's name inside the model below the head."""
     blocks: ClassVar[bool] = False
+    hands_over: ClassVar[bool] = False
 
     def __init__(self, config: Any, tokenizer: Any, image_processor: Any, beside: Beside | None = None) -> None:
         self.tokenizer = tokenizer
@@ -98,6 +99,12 @@ class ChatFamily:
         raise NotImplementedError
 
     def features(self, model: nn.Module, pictures: Sequence[Picture]) -> list[Tensor]:
+        raise NotImplementedError
+
+    def unexpanded(self, encoded: EncodedPrompt) -> list[int]:
+        raise NotImplementedError  # `hands_over` says so, and is asked before a run begins
+
+    def image(self, picture: Picture) -> Image:
         raise NotImplementedError
 
     def _layout(self, picture: Picture) -> Layout:

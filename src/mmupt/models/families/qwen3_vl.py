@@ -17,6 +17,7 @@ class Qwen3VL(QwenVL):
     """A picture's features are [image tokens, (1 + depths) D]: the embeddings, and behind them what is added to the
     hidden states behind the first layers. So they are kept and reused as one tensor."""
 
+    hands_over: ClassVar[bool] = False
     parts: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "vision": ("model.visual.patch_embed.", "model.visual.pos_embed.", "model.visual.blocks."),
         "projector": ("model.visual.merger.", "model.visual.deepstack_merger_list."),

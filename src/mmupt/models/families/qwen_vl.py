@@ -4,10 +4,11 @@ within windows."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from PIL.Image import Image
+from PIL.Image import Image, fromarray
 from torch import Tensor, nn
 
 from mmupt.models.attention import WINDOWS
@@ -17,11 +18,13 @@ from mmupt.models.families.files import Beside, pil_processor
 from mmupt.types import EncodedPrompt, Picture
 
 IMAGE_TOKEN = "<|image_pad|>"
+_VIDEO_PART = '{"video_processor_type": "Qwen2VLVideoProcessor"}\n'
 
 
 class QwenVL(ChatFamily):
     """One token a merged patch; text behind a picture goes on at the larger side of its grid."""
 
+    hands_over: ClassVar[bool] = True
     parts: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "vision": ("model.visual.patch_embed.", "model.visual.blocks."),
         "projector": ("model.visual.merger.",),
@@ -56,6 +59,33 @@ class QwenVL(ChatFamily):
         made = self.image_processor(images=[image], size=size, return_tensors="pt")
         tensors = {name: made[name] for name in ("pixel_values", "image_grid_thw")}
         return Picture(picture_key(image, tensors["image_grid_thw"].tolist()), tensors)
+
+    def unexpanded(self, encoded: EncodedPrompt) -> list[int]:
+        expanded, ids, at = encoded.token_ids.tolist(), [], 0
+        pictures = iter(encoded.pictures)
+        while at < len(expanded):
+            ids.append(expanded[at])
+            at += self._layout(next(pictures)).runs[0] if expanded[at] == self.image_id else 1
+        return ids
+
+    def image(self, picture: Picture) -> Image:
+        processor: Any = self.image_processor
+        side, merge = processor.patch_size, self.merge_size
+        _, rows, columns = picture.tensors["image_grid_thw"][0].tolist()
+        # The processor's own steps backwards: patches, the same frame twice in each; standardised; scaled to 0..1.
+        shape = (rows // merge, columns // merge, merge, merge, 3, processor.temporal_patch_size, side, side)
+        frames = picture.tensors["pixel_values"].view(shape)[:, :, :, :, :, 0]
+        pixels_HWC = frames.permute(0, 2, 5, 1, 3, 6, 4).reshape(rows * side, columns * side, 3)
+        pixels_HWC = pixels_HWC * torch.tensor(processor.image_std) + torch.tensor(processor.image_mean)
+        whole_HWC = (pixels_HWC / processor.rescale_factor).round().clamp(0, 255).to(torch.uint8)
+        return fromarray(whole_HWC.numpy())
+
+    def save(self, folder: str) -> None:
+        super().save(folder)
+        # vLLM, TRL and others read pictures through a processor that has a video part, which mmupt never uses.
+        file = Path(folder) / "video_preprocessor_config.json"
+        if not file.exists():
+            file.write_text(_VIDEO_PART, encoding="utf-8")
 
     def features(self, model: nn.Module, pictures: Sequence[Picture]) -> list[Tensor]:
         return list(self._seen(model, pictures).pooler_output)

@@ -1,0 +1,219 @@
+"""The one vLLM of a process: started, given weights, put to sleep, asked.
+
+Measured with vLLM 0.32 on a CPU. What must hold for a rollout to be what the policy says:
+
+- all weights are handed over at once, through `reload_weights` (handover.py): `load_weights` changes nothing on a CPU,
+  where weights are packed, and a part of a fused matrix corrupts the rest;
+- behind new weights both caches are emptied, that of prefixes and that of picture features: the keys of both are what
+  was asked, not who was asked;
+- prompts have one placeholder a picture: vLLM expands what is already expanded once more, in silence.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+
+from mmupt.engines.settings import VLLM_INSTALL, VLLMSettings
+from mmupt.engines.vllm.handover import Handover, InProcess, ThroughFiles
+from mmupt.errors import EngineError
+from mmupt.models.loading import LoadedModel
+
+_OLDEST = (0, 32)
+_THIN = 200 * 28**2
+"""Within this area a picture of any aspect ratio that mmupt takes is left at the size it was once resized to."""
+_CPU_CACHE_MIB = 1024
+_ENVIRONMENT = {
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # in this process: weights are handed over, not sent
+    "VLLM_USE_V2_MODEL_RUNNER": "0",  # whose logits processors are of another kind
+}
+_DEFAULTS = {
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_DO_NOT_TRACK": "1",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # the trainer computes on the same cores
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What vLLM is started for. `tokens` bounds prompt and response together, `rollouts` those that run at a time,
+    `pixels` a picture."""
+
+    settings: VLLMSettings
+    tokens: int
+    rollouts: int
+    pixels: int
+
+
+class VLLMHost:
+    """Started when it is first asked. It has the weights of one holder at a time.
+
+    vLLM keeps its groups of processes, and on a CPU its threads, for the process as a whole: a host that starts closes
+    the one that ran before, which starts anew when it is asked again.
+    """
+
+    _running: ClassVar[VLLMHost | None] = None
+
+    def __init__(self, needs: Needs) -> None:
+        self.needs = needs
+        self._llm: Any = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._handover: Handover = InProcess()
+        self._holder: object | None = None
+        self._asleep = False
+        self._owns_process_group = False
+
+    @torch.no_grad()
+    def hold(self, holder: object, loaded: LoadedModel) -> bool:
+        """What is generated from now on comes from the weights of `loaded`, as they are. Nothing is done, and False
+        returned, where `holder` was the last to ask and `let_go` has not been called since."""
+        if self._holder is holder:
+            return False
+        self._holder = None
+        if self._llm is None:
+            self._start(loaded)
+        if self._asleep:
+            self._llm.wake_up(tags=["weights"])
+        self._handover(self._llm, loaded.model)
+        self._empty_caches()
+        if self._asleep:
+            self._llm.wake_up(tags=["kv_cache"])
+            self._asleep = False
+        self._holder = holder
+        return True
+
+    def let_go(self) -> None:
+        """The weights handed over are old. On a GPU the memory of weights and caches is given back."""
+        self._holder = None
+        if self._llm is not None and self._sleeps and not self._asleep:
+            self._llm.sleep(level=2)  # forgets the weights: new ones come anyway
+            self._asleep = True
+
+    def generate(self, prompts: Sequence[Any], params: Sequence[Any]) -> list[Any]:
+        """vLLM's outputs, in the order of the prompts."""
+        with self._stance():
+            return self._llm.generate(prompts, params, use_tqdm=False)
+
+    def close(self) -> None:
+        """Memory, threads and files are given back; the next `hold` starts anew."""
+        if self._llm is None:
+            return
+        from vllm.distributed import cleanup_dist_env_and_memory, destroy_model_parallel
+
+        VLLMHost._running = None
+        self._llm.llm_engine.engine_core.shutdown()
+        self._llm = self._holder = None
+        self._asleep = False
+        gc.collect()
+        cleanup_dist_env_and_memory() if self._owns_process_group else destroy_model_parallel()
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    @property
+    def _sleeps(self) -> bool:
+        return self.needs.settings.sleep and torch.cuda.is_available()
+
+    def _empty_caches(self) -> None:
+        if not self._llm.reset_prefix_cache():
+            raise EngineError("vLLM did not empty its prefix cache: somebody is still generating; please report this")
+        self._llm.llm_engine.reset_encoder_cache()
+
+    def _start(self, loaded: LoadedModel) -> None:
+        if VLLMHost._running is not None:
+            VLLMHost._running.close()
+        os.environ.update(_ENVIRONMENT)
+        for name, value in _DEFAULTS.items():
+            os.environ.setdefault(name, value)
+        vllm = _import()
+        self._folder = tempfile.TemporaryDirectory(prefix="mmupt-vllm-")
+        folder = Path(self._folder.name)
+        _write_folder(loaded, folder)
+        if self.needs.settings.tensor_parallel > 1:
+            self._handover = ThroughFiles(folder, getattr(torch, self._dtype(loaded)))
+        self._owns_process_group = not torch.distributed.is_initialized()
+        try:
+            with _threads_can_be_set(), self._stance():
+                format = self._handover.prepare(loaded.model)
+                self._llm = vllm.LLM(str(folder), load_format=format, **self._arguments(loaded))
+        except Exception as error:  # whatever vLLM and the libraries below it raise; all of it is about this machine
+            raise EngineError(f"vLLM did not start: {_last_line(error)}") from error
+        VLLMHost._running = self
+
+    def _stance(self) -> AbstractContextManager[object]:
+        """Without graphs on a CPU nothing is compiled: what vLLM compiles there all the same, a count that nobody
+        reads, takes longer than a short run, and a C++ compiler."""
+        eager = self.needs.settings.enforce_eager is not False and not torch.cuda.is_available()
+        return torch.compiler.set_stance("force_eager") if eager else nullcontext()
+
+    def _dtype(self, loaded: LoadedModel) -> str:
+        return self.needs.settings.dtype or str(loaded.dtype).removeprefix("torch.")
+
+    def _arguments(self, loaded: LoadedModel) -> dict[str, Any]:
+        from mmupt.engines.vllm.drawing import BANNED, Drawing
+
+        settings, needs = self.needs.settings, self.needs
+        on_cpu = loaded.device.type == "cpu"
+        cache = settings.kv_cache_mib or (_CPU_CACHE_MIB if on_cpu else None)
+        arguments: dict[str, Any] = {
+            "dtype": self._dtype(loaded),
+            "max_model_len": needs.tokens,
+            "max_num_seqs": needs.rollouts,
+            "tensor_parallel_size": settings.tensor_parallel,
+            "enforce_eager": on_cpu if settings.enforce_eager is None else settings.enforce_eager,
+            "gpu_memory_utilization": settings.gpu_memory_fraction,
+            "kv_cache_memory_bytes": cache * 2**20 if cache is not None else None,
+            "enable_sleep_mode": self._sleeps,
+            "enable_prefix_caching": True,
+            "async_scheduling": False,  # a draw must know how many tokens there are already
+            "logits_processors": [Drawing],
+            "logprobs_mode": "processed_logits",
+            "additional_config": {BANNED: list(loaded.family.banned_ids)},
+            "limit_mm_per_prompt": {"video": 0},
+            # Pictures come resized: within these bounds vLLM leaves them as they are.
+            "mm_processor_kwargs": {"size": {"shortest_edge": 1, "longest_edge": max(needs.pixels, _THIN)}},
+            "generation_config": "vllm",
+            "seed": 0,
+        }
+        return arguments | ({"block_size": 32} if on_cpu else {})
+
+
+def _import() -> Any:
+    try:
+        import vllm
+    except ImportError as error:
+        raise EngineError(f"vLLM could not be imported ({error}); {VLLM_INSTALL}") from error
+    if tuple(int(part) for part in vllm.__version__.split(".")[:2]) < _OLDEST:
+        raise EngineError(f"vLLM {vllm.__version__} is too old; {VLLM_INSTALL}")
+    return vllm
+
+
+def _write_folder(loaded: LoadedModel, folder: Path) -> None:
+    """A Hugging Face folder without weights."""
+    model: Any = loaded.model
+    config = model.config
+    config.save_pretrained(folder)
+    loaded.family.save(str(folder))
+
+
+@contextmanager
+def _threads_can_be_set() -> Iterator[None]:
+    """vLLM on a CPU puts a function that does nothing in the place of this one, for the whole process."""
+    setter = torch.set_num_threads
+    try:
+        yield
+    finally:
+        torch.set_num_threads = setter
+
+
+def _last_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[-1] if lines else type(error).__name__

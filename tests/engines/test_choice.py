@@ -1,0 +1,67 @@
+"""The engine asked for is the engine used, or the run does not begin."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+
+import pytest
+
+from mmupt.data.settings import PromptSettings
+from mmupt.engines import choice
+from mmupt.engines.choice import Engines, check_engine
+from mmupt.engines.hf import HFEngine
+from mmupt.engines.settings import RolloutSettings
+from mmupt.engines.vllm.engine import VLLMEngine
+from mmupt.errors import EngineError
+from mmupt.models.loading import LoadedModel
+from mmupt.runtime.phases import PhaseClock
+
+VLLM = RolloutSettings(engine="vllm", group_size=4, prompts_at_once=3, max_new_tokens=100)
+PROMPT = PromptSettings(max_tokens=200, min_pixels=3136, max_pixels=10_000)
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
+    def _installed(is_there: bool) -> None:
+        monkeypatch.setattr(choice, "find_spec", lambda name: importlib.util.find_spec("sys") if is_there else None)
+
+    return _installed
+
+
+def test_a_missing_vllm_is_an_error_with_the_line_to_type(tiny: LoadedModel, installed: Callable[[bool], None]) -> None:
+    installed(False)
+    check_engine(RolloutSettings(), tiny.family)
+    for ask in (lambda: check_engine(VLLM, tiny.family), lambda: Engines().of(VLLM, PROMPT, PhaseClock())):
+        with pytest.raises(EngineError, match=r'pip install "mmupt\[vllm\]"'):
+            ask()
+    installed(True)
+    check_engine(VLLM, tiny.family)
+
+
+def test_a_family_that_cannot_hand_over_is_refused(
+    tiny: LoadedModel, installed: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed(True)
+    monkeypatch.setattr(type(tiny.family), "hands_over", False)
+    with pytest.raises(EngineError, match=r'not for QwenVL; use rollout\.engine = "hf"'):
+        check_engine(VLLM, tiny.family)
+    check_engine(RolloutSettings(), tiny.family)
+
+
+def test_hf_is_the_default(tiny: LoadedModel) -> None:
+    engine = Engines().of(RolloutSettings(prompts_at_once=3), PROMPT, PhaseClock())(tiny)
+    assert isinstance(engine, HFEngine) and engine.prompts_at_once == 3
+    engine.release()  # nothing to give back
+
+
+def test_one_vllm_serves_all_who_need_the_same(tiny: LoadedModel, installed: Callable[[bool], None]) -> None:
+    """None of this starts vLLM."""
+    installed(True)
+    with Engines() as engines:
+        first, second = (engines.of(VLLM, PROMPT, PhaseClock())(tiny) for _ in range(2))
+        longer = engines.of(VLLM.model_copy(update={"max_new_tokens": 101}), PROMPT, PhaseClock())(tiny)
+    assert isinstance(first, VLLMEngine) and isinstance(second, VLLMEngine) and isinstance(longer, VLLMEngine)
+    assert first.host is second.host is not longer.host
+    needs = first.host.needs
+    assert (needs.tokens, needs.rollouts, needs.pixels) == (300, 12, 10_000)
