@@ -15,8 +15,8 @@ Verdict = Literal["held", "not shown", "not held"]
 
 @dataclass(frozen=True, slots=True)
 class Ordering:
-    """`higher` above `lower` (runs or RUN:STAGE) in `figure`; with `at_least` only not below it. `paper` has the paper's
-    own numbers, empty where it has none."""
+    """`higher` above `lower` (runs or RUN:STAGE) in `figure`; with `at_least` only not below it. `paper` has its own
+    numbers, empty where it has none."""
 
     text: str
     higher: str

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from threading import Lock
 from typing import Literal, Self
 
 import numpy as np
@@ -100,7 +101,7 @@ class Kept:
     """The results in `file`. Those of a recipe that has changed since count as not there."""
 
     def __init__(self, file: Path, results: Mapping[str, Result]) -> None:
-        self._file, self._results = file, dict(results)
+        self._file, self._results, self._lock = file, dict(results), Lock()
 
     @classmethod
     def read(cls, file: Path) -> Self:
@@ -146,7 +147,8 @@ class Kept:
         return [case for case in ordered if self.result(case) is not None]
 
     def put(self, case: Case, result: Result) -> None:
-        """Keeps a result, in the file too."""
-        self._results[case.key] = result
-        entries = _FILE.dump_python({key: self._results[key] for key in sorted(self._results)}, mode="json")
-        write_json(self._file, entries)
+        """Keeps a result, in the file too; from any thread."""
+        with self._lock:
+            self._results[case.key] = result
+            entries = _FILE.dump_python({key: self._results[key] for key in sorted(self._results)}, mode="json")
+            write_json(self._file, entries)

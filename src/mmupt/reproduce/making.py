@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,22 +57,25 @@ class Maker:
     ) -> None:
         self._runs, self._kept, self._jobs, self._say = runs, kept, jobs, say
         self._command, self._read = command, read
+        self._running: set[subprocess.Popen[str]] = set()
 
     def plan(self, wanted: Sequence[Case], *, retry: bool = False) -> Plan:
-        """A start whose model is gone is made again where something that is missing begins with it; what begins with a
-        failed run has to wait for it."""
-        failed = {} if retry else {c.key: c for c in wanted if self._has_failed(c)}
-        missing = {c.key: c for c in wanted if self._is_missing(c, retry) and not _rests_on(c, failed)}
-        todo = dict(missing)
-        for case in missing.values():
-            start = case.start
+        """Of the cases `wanted`, which hold all that they begin with. A start whose model is gone is made again where
+        something that is missing begins with it; what begins with a failed run has to wait for it."""
+        failed = {} if retry else {case.key: case for case in wanted if self._has_failed(case)}
+        there = [case for case in wanted if self._kept.result(case) is not None and not self._has_failed(case)]
+        known = {case.key for case in there}
+        todo = {case.key for case in wanted if case.key not in known and not _rests_on(case, failed)}
+        for case in wanted:
+            start = case.start if case.key in todo else None
             while start is not None and last_model(self.folder(start)) is None:
-                todo[start.key] = start
+                todo.add(start.key)
                 start = start.start
-        ordered = [case for case in wanted if case.key in todo]
-        ordered += [case for key, case in todo.items() if all(key != other.key for other in ordered)]
-        there = [case for case in wanted if case.key not in todo and case.key not in failed]
-        return Plan(tuple(ordered), tuple(there), tuple(failed.values()))
+        return Plan(
+            tuple(case for case in wanted if case.key in todo),
+            tuple(case for case in there if case.key not in todo),
+            tuple(failed.values()),
+        )
 
     def make(self, todo: Sequence[Case]) -> None:
         """Every case of a plan. Raises KeyboardInterrupt where somebody wants an end; what is done by then is kept."""
@@ -79,11 +83,14 @@ class Maker:
         for wave in waves(todo):
             with ThreadPoolExecutor(self._jobs) as pool:
                 try:
-                    for case, told in zip(wave, pool.map(self._make, wave), strict=True):
-                        done += 1
-                        self._say(f"{done}/{len(todo)} {case.key}: {told}")
+                    asked = {pool.submit(self._make, case): case for case in wave}
+                    for future in as_completed(asked):
+                        told, done = future.result(), done + 1
+                        self._say(f"{done}/{len(todo)} {asked[future].key}: {told}")
                 except BaseException:
-                    pool.shutdown(wait=True, cancel_futures=True)
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    for process in list(self._running):
+                        process.send_signal(signal.SIGINT)  # a run can be killed at any time, and goes on later
                     raise
 
     def folder(self, case: Case) -> Path:
@@ -94,32 +101,33 @@ class Maker:
         found = self._kept.result(case)
         return found is not None and found.failed is not None
 
-    def _is_missing(self, case: Case, retry: bool) -> bool:
-        found = self._kept.result(case)
-        return found is None or (retry and found.failed is not None)
-
     def _make(self, case: Case) -> str:
         """Runs one case; what became of it, in a few words."""
         if case.start is not None and last_model(self.folder(case.start)) is None:
             return f"not made, because there is no model of {case.start.key}"
-        done = subprocess.run(
-            self.arguments(case),
-            capture_output=True,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"},
-            check=False,
-        )
-        if done.returncode in (_INTERRUPTED, -2):
+        code, told = self._run(self.arguments(case))
+        if code in (_INTERRUPTED, -signal.SIGINT):
             raise KeyboardInterrupt
         folder = self.folder(case)
         try:
-            result = None if done.returncode else self._read(case, folder)
+            result = None if code else self._read(case, folder)
         except MmuptError as error:
             return self._fail(case, str(error))
         if result is None:
-            return self._fail(case, (done.stderr.strip() or done.stdout.strip())[-_TOLD:])
+            return self._fail(case, told[-_TOLD:])
         self._kept.put(case, result)
         return f"done in {result.seconds / 60:.1f} minutes"
+
+    def _run(self, arguments: Sequence[str]) -> tuple[int, str]:
+        """The exit code of a process on one thread, and what it said."""
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+        with subprocess.Popen(
+            arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+        ) as process:
+            self._running.add(process)
+            told, _ = process.communicate()
+        self._running.discard(process)
+        return process.returncode, told.strip()
 
     def _fail(self, case: Case, message: str) -> str:
         self._kept.put(case, Result(fingerprint(case), {}, failed=message))

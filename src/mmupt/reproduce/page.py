@@ -40,7 +40,7 @@ def write_page(file: Path, lines: Sequence[str]) -> None:
 
 
 def page(kept: Kept, *, drawn: bool) -> list[str]:
-    """Every table, ordering and failed run, whether or not it has been measured. `drawn`: figure 2 lies at `PICTURE`."""
+    """Every table, ordering and failed run, measured or not. `drawn`: whether figure 2 lies at `PICTURE`."""
     lines = [*_made(kept), ""]
     for table in TABLES.values():
         lines += [*_table(kept, table), ""]

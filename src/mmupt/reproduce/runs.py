@@ -107,8 +107,8 @@ class Case:
 
 
 def cases(names: Iterable[str], seeds: int, other_seeds: int) -> list[Case]:
-    """The cases of these runs and of all they begin with, starts first: `seeds` of each that is `main`, `other_seeds` of
-    each other, and of what those begin with no fewer than they need."""
+    """The cases of these runs and of all they begin with, starts first: `seeds` of a run that is `main`, `other_seeds`
+    of another. A start has all the seeds that something begins with it."""
     found: dict[str, Case] = {}
 
     def add(case: Case) -> None:
