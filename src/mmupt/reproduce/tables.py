@@ -65,7 +65,9 @@ _ALL = (
         "The paper has three training sets; here every seed draws a training set, a start model and 500 test questions "
         "of its own. All methods learn from the same pool of 2000 questions about dice, of which each is asked 1440 "
         "(Genixer 1080, more often); those with labels also see the answers. In the paper GRPO with labels is above "
-        "MM-UPT on one of its three sets, level on one and below on one.",
+        "MM-UPT on one of its three sets, level on one and below on one. STIC is at a disadvantage here, as the tiny "
+        "model has never read a description in front of a question; so are SRLM and Genixer, as its verdicts on its "
+        "own answers are poor (docs/baselines.md).",
         paper.TRAINING_SETS,
         (
             Row("start", "start", None, _START),
