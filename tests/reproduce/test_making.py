@@ -171,3 +171,11 @@ def test_what_is_kept_is_read_as_it_was(kept: Kept, tmp_path: Path) -> None:
     again = Kept.read(tmp_path / "results.json")
     assert [case.key for case in again.cases()] == [case.key for case in kept.cases()]
     assert all(again.result(case) == kept.result(case) for case in kept.cases())
+
+
+def test_two_sessions_do_not_lose_each_others_results(kept: Kept, tmp_path: Path, made_scores, made_result) -> None:
+    other = Kept.read(tmp_path / "results.json")
+    kept.put(*made_result("stic", 0, made_scores([1])))
+    other.put(*made_result("srlm", 0, made_scores([2])))
+    names = {case.run.name for case in Kept.read(tmp_path / "results.json").cases()}
+    assert {"stic", "srlm", "upt"} <= names

@@ -82,7 +82,7 @@ def test_the_rule_of_trends() -> None:
 class TestPage:
     def test_what_holds_and_what_does_not(self, kept: Kept) -> None:
         lines = page(kept, drawn=True)
-        assert row(lines, "three rounds on pictures alone end above the start")[1] == "held"
+        assert row(lines, "rounds on pictures alone end above the start")[1] == "held"
         assert row(lines, "GRPO with labels at or above MM-UPT")[1] == "**not held**"
         assert row(lines, "MM-UPT above LMSI")[1:4] == ["not shown", "+0.0 (-6.0 to +6.0)", "+0.0"]
         assert row(lines, "pass@10 falls under MM-UPT")[1:3] == ["held", row(lines, "pass@10 falls under MM-UPT")[2]]
@@ -105,6 +105,13 @@ class TestPage:
             "3", "51.23", "51.97", "53.17"]  # fmt: skip
         assert row(lines, "STIC") == ["STIC", "not measured yet", "", "", "", "49.13", "48.57", "49.09"]
         assert row(lines, "round 3")[1] == "65.0"
+
+    def test_a_round_that_the_guard_left_out(self, kept: Kept, made_scores, made_result) -> None:
+        kept.put(*made_result("loop", 0, made_scores([5, 6]), made_scores([6, 6])))
+        lines = page(kept, drawn=True)
+        assert row(lines, "round 2")[1] == "60.0"
+        assert row(lines, "round 3")[1] == "left out, the guard had ended it"
+        assert row(lines, "rounds on pictures alone end above the start")[1] == "held", "the last model counts"
 
     def test_failed_runs_are_listed_on_one_line(self, kept: Kept) -> None:
         lines = page(kept, drawn=True)

@@ -128,7 +128,7 @@ ORDERINGS: tuple[Ordering, ...] = (
     Ordering(
         "icons gain from dice", "upt-families-icons", "families-icons", _change_text(paper.OUT_OF_DOMAIN["IconQA"])
     ),
-    Ordering("three rounds on pictures alone end above the start", "loop:upt-3", "start"),
+    Ordering("rounds on pictures alone end above the start", "loop", "start"),
 )
 
 TRENDS: tuple[Trend, ...] = (

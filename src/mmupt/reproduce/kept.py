@@ -147,8 +147,8 @@ class Kept:
         return [case for case in ordered if self.result(case) is not None]
 
     def put(self, case: Case, result: Result) -> None:
-        """Keeps a result, in the file too; from any thread."""
+        """Keeps a result, in the file too, beside what another process has put there; from any thread."""
         with self._lock:
-            self._results[case.key] = result
+            self._results = {**self._results, **type(self).read(self._file)._results, case.key: result}
             entries = _FILE.dump_python({key: self._results[key] for key in sorted(self._results)}, mode="json")
             write_json(self._file, entries)

@@ -17,6 +17,7 @@ from mmupt.runtime.files import write_text
 
 BEGIN, END = "<!-- reproduce:begin -->", "<!-- reproduce:end -->"
 MISSING = "not measured yet"
+ENDED = "left out, the guard had ended it"
 PICTURE = "figures/reproduce.png"
 """Where figure 2 lies, seen from the page."""
 
@@ -77,7 +78,9 @@ def _table(kept: Kept, table: Table) -> Iterator[str]:
 def _cells(kept: Kept, table: Table, row: Row) -> list[str]:
     found = over_seeds(kept, row.run, table.figures[0])
     if found is None:
-        return [MISSING, *[""] * (len(table.figures) + 1)]
+        run, _, stage = row.run.partition(":")
+        why = ENDED if stage and kept.seeds(run) else MISSING
+        return [why, *[""] * (len(table.figures) + 1)]
     shown = [over_seeds(kept, row.run, figure) for figure in table.figures]
     values = ["" if s is None else _spread(s.value, s.low, s.high, s.seeds) for s in shown]
     change = None if row.against is None else difference(kept, row.run, row.against, table.figures[0])
