@@ -75,6 +75,7 @@ def written(folder: Path) -> list[str]:
         ["demo"],
         ["eval"],
         ["compare"],
+        ["reproduce"],
         ["grade"],
         ["vote"],
         ["synth"],

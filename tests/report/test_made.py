@@ -17,9 +17,9 @@ SYNTH = {"written": 96, "kept": 12, "with_questions": 10, "subjects": 24, "dropp
 PAIRS = {"rows": 5, "prompts_used": 4, "prompts": 9, "responses": 18, "refused": {}, "left_out": {"<b>a tie</b>": 4}}
 
 
-def run_with(path: Path, reports: dict[str, Any]) -> Path:
+def run_with(path: Path, reports: dict[str, Any], **more: Any) -> Path:
     stages = [{"kind": name, "name": name} for name in ("synth", "targets", "pairs", "sft")]
-    with RunFolder.create(path, tomli_w.dumps({"name": "made", "stages": stages}), seed=0) as run:
+    with RunFolder.create(path, tomli_w.dumps({"name": "made", "stages": stages, **more}), seed=0) as run:
         for name, report in reports.items():
             run.made(name).mkdir(parents=True)
             write_json(run.made(name) / "report.json", report)
@@ -51,3 +51,10 @@ def test_damage_is_a_problem_of_the_page(tmp_path: Path) -> None:
 def test_a_run_without_such_stages_says_nothing(tmp_path: Path) -> None:
     assert made_rows(read_run(run_with(tmp_path / "run", {}))) == []
     assert "Rows made" not in write_report(tmp_path / "run").read_text(encoding="utf-8")
+
+
+def test_nobody_waits_for_measurements_of_stages_that_make_rows(tmp_path: Path) -> None:
+    evaluation = {"every_stage": True, "data": {"path": "world:test"}}
+    run = run_with(tmp_path / "run", {"targets": PAIRS}, evaluation=evaluation)
+    text = write_report(run).read_text(encoding="utf-8")
+    assert "targets: not measured" not in text and "sft: not begun" in text

@@ -18,6 +18,7 @@ from mmupt.cli.evaluating import evaluate
 from mmupt.cli.lists import benchmarks, recipes, world
 from mmupt.cli.probing import probe
 from mmupt.cli.profiling import profile
+from mmupt.cli.reproducing import reproduce
 from mmupt.cli.running import demo, run
 from mmupt.cli.synthesizing import synth
 from mmupt.cli.terminal import say
@@ -37,6 +38,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "synth": synth,
     "eval": evaluate,
     "compare": compare,
+    "reproduce": reproduce,
     "grade": grade,
     "vote": vote,
     "recipes": recipes,

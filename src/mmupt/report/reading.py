@@ -177,7 +177,7 @@ def _unfinished(run: RunData) -> list[str]:
             found.append(f"{name}: not begun")
         elif kind in _TRAINING and isinstance(steps, int) and len(done[name].records) < steps and not _ended(run, name):
             found.append(f"{name}: {len(done[name].records)} of {steps} steps")
-        elif kind == "eval" or every_stage:
+        elif kind == "eval" or (every_stage and kind in _TRAINING):
             found += [f"{name}{of}: not measured" for of in sets if f"{name}{of}" not in measured]
     return found
 
