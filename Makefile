@@ -66,7 +66,7 @@ $(PEERS)/.stamp: constraints.txt
 VLLM := .venv-vllm
 .PHONY: test-vllm
 test-vllm: $(VLLM)/.stamp
-	PYTHONPATH=benchmarks/peers OMP_NUM_THREADS=1 $(VLLM)/bin/python -m pytest tests/vllm $(ARGS)
+	PYTHONPATH=benchmarks/peers OMP_NUM_THREADS=1 $(VLLM)/bin/python -m pytest -m "not slow" tests/vllm $(ARGS)
 
 $(VLLM)/.stamp: constraints-vllm.txt pyproject.toml
 	@$(VLLM)/bin/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(VLLM)

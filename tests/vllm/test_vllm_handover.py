@@ -12,6 +12,7 @@ import torch
 from tests.vllm.conftest import NEEDS, shake
 
 from mmupt.engines.base import Request, Sampling
+from mmupt.engines.settings import VLLMSettings
 from mmupt.engines.vllm.engine import VLLMEngine
 from mmupt.engines.vllm.host import VLLMHost
 from mmupt.errors import EngineError
@@ -113,6 +114,21 @@ def test_without_release_weights_are_those_of_before(
     engine.generate(requests, SAMPLING)
     shake(tiny, 0)
     assert mismatch(tiny, requests, engine.generate(requests, SAMPLING), SAMPLING) > FAR
+
+
+@pytest.mark.slow
+def test_tensor_parallel_workers_read_new_weights_from_files(
+    tiny: LoadedModel, requests: list[Request], mismatch: Mismatch
+) -> None:
+    own = VLLMHost(replace(NEEDS, settings=VLLMSettings(kv_cache_mib=64, tensor_parallel=2)))
+    engine = VLLMEngine(tiny, own)
+    for seed in range(2):
+        groups = engine.generate(requests, SAMPLING)
+        assert mismatch(tiny, requests, groups, SAMPLING) < CLOSE
+        engine.release()
+        shake(tiny, seed)
+        assert mismatch(tiny, requests, groups, SAMPLING) > FAR
+    own.close()
 
 
 class TestCaches:

@@ -11,7 +11,6 @@ Measured with vLLM 0.32 on a CPU. What must hold for a rollout to be what the po
 
 from __future__ import annotations
 
-import gc
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -113,8 +112,10 @@ class VLLMHost:
         self._llm.llm_engine.engine_core.shutdown()
         self._llm = self._holder = None
         self._asleep = False
-        gc.collect()
-        cleanup_dist_env_and_memory() if self._owns_process_group else destroy_model_parallel()
+        if self._owns_process_group:
+            cleanup_dist_env_and_memory()
+        else:
+            destroy_model_parallel()
         if self._folder is not None:
             self._folder.cleanup()
 
@@ -181,6 +182,7 @@ class VLLMHost:
             # Pictures come resized: within these bounds vLLM leaves them as they are.
             "mm_processor_kwargs": {"size": {"shortest_edge": 1, "longest_edge": max(needs.pixels, _THIN)}},
             "generation_config": "vllm",
+            "use_tqdm_on_load": False,
             "seed": 0,
         }
         return arguments | ({"block_size": 32} if on_cpu else {})
