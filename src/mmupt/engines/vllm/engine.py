@@ -86,8 +86,9 @@ class VLLMEngine:
         return prompt
 
     def _params(self, seed: int, sampling: Sampling) -> Any:
-        from mmupt.engines.vllm.drawing import SAMPLING, SEED
         from vllm import SamplingParams
+
+        from mmupt.engines.vllm.drawing import SAMPLING, SEED
 
         drawn = (sampling.temperature, sampling.top_p, sampling.max_new_tokens)
         return SamplingParams(
