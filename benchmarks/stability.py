@@ -1,7 +1,7 @@
 """Does label-free training help or harm, and does the guard know? Every reward on three kinds of start models.
 
     python benchmarks/stability.py                              # everything: hours on two cores, --jobs N for more
-    python benchmarks/stability.py --quick --json               # plain voting and the default, one seed, 15 minutes
+    python benchmarks/stability.py --quick --json               # plain voting and the default, one seed, 7 minutes
     python benchmarks/stability.py --methods plain default      # five seeds of the two that matter
     python benchmarks/stability.py --docs docs/stability.md --plot docs/figures   # from what is there already
 
