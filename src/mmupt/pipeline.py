@@ -23,7 +23,7 @@ from mmupt.evals.settings import EvaluationSettings
 from mmupt.models.encoding import PromptEncoder
 from mmupt.models.loading import LoadedModel, load_model, model_fingerprint
 from mmupt.models.lora import attach_adapter, merge_adapter
-from mmupt.preflight import WORLD, Preflight, load_made_rows, preflight
+from mmupt.preflight import Preflight, load_made_rows, preflight
 from mmupt.recipe import Recipe, dump_recipe
 from mmupt.recipe.kinds import MakingStage
 from mmupt.report.guard import in_brief
@@ -34,6 +34,7 @@ from mmupt.runtime.metrics import MetricsLog
 from mmupt.runtime.phases import PhaseClock
 from mmupt.runtime.progress import Progress
 from mmupt.runtime.run_folder import RunFolder
+from mmupt.sources import WORLD
 from mmupt.stages.kinds import MAKING, TRAINING
 from mmupt.stages.work import Work, stage_seed
 from mmupt.train.context import StageContext

@@ -24,7 +24,7 @@ from mmupt.models.loading import load_family
 from mmupt.recipe import Recipe
 from mmupt.runtime.device import pick_device
 from mmupt.runtime.layout import RunLayout
-from mmupt.sources import blind_prompts, evaluation_sets, labeled_rows, pictures, preference_pairs
+from mmupt.sources import WORLD, blind_prompts, evaluation_sets, labeled_rows, pictures, preference_pairs
 from mmupt.synth.settings import SynthStage
 from mmupt.synth.subjects import asks, subjects
 from mmupt.train.settings import SftStage
@@ -32,9 +32,6 @@ from mmupt.train.targets import TargetEncoder
 from mmupt.types import LabeledPrompt, PreferencePair, Prompt
 from mmupt.world.texts import world_texts
 from mmupt.world.tiny_model import build_world_model
-
-WORLD = "world:"
-"""How the names of the offline world's models and rows begin."""
 
 _LENGTHS_CHECKED = 5_000
 """Prompts a source whose length is checked before the run; the others are when they come up."""

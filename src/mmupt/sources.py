@@ -20,20 +20,21 @@ from mmupt.types import LabeledPrompt, PreferencePair, Prompt
 from mmupt.world.settings import MixName, Split, WorldSettings
 from mmupt.world.splits import world_prompts, world_split
 
-_WORLD = "world:"
+WORLD = "world:"
+"""How the names of the offline world's models and rows begin."""
 _Name = TypeVar("_Name", bound=str)
 
 
 def labeled_rows(data: DataSettings, world: WorldSettings) -> DataSet[LabeledPrompt]:
     """DataError where the source is missing, empty, or holds rows that `bad_rows` does not let pass."""
-    if data.path.startswith(_WORLD):
+    if data.path.startswith(WORLD):
         return DataSet(tuple(world_split(world, *_split(data.path))[: data.limit]), (), data.path)
     return load_labeled(data)
 
 
 def blind_prompts(data: DataSettings, world: WorldSettings) -> DataSet[Prompt]:
     """The same without ever reading an answer."""
-    if data.path.startswith(_WORLD):
+    if data.path.startswith(WORLD):
         return DataSet(tuple(world_prompts(world, *_split(data.path))[: data.limit]), (), data.path)
     return load_prompts(data)
 
@@ -46,7 +47,7 @@ def preference_pairs(data: DataSettings) -> DataSet[PreferencePair]:
 
 def pictures(data: DataSettings, world: WorldSettings) -> DataSet[Prompt]:
     """Pictures to write questions about, with the questions that they have, if any; no answer is read."""
-    return blind_prompts(data, world) if data.path.startswith(_WORLD) else load_pictures(data)
+    return blind_prompts(data, world) if data.path.startswith(WORLD) else load_pictures(data)
 
 
 def evaluation_sets(evaluation: EvaluationSettings, world: WorldSettings) -> list[EvaluationSet]:
@@ -63,7 +64,7 @@ def evaluation_sets(evaluation: EvaluationSettings, world: WorldSettings) -> lis
 
 def _split(path: str) -> tuple[Split, MixName | None]:
     """`world:test` follows `world.mix`, `world:test@charts` another mix."""
-    name, at, mix_name = path.removeprefix(_WORLD).partition("@")
+    name, at, mix_name = path.removeprefix(WORLD).partition("@")
     split = _named(path, "split", name, get_args(Split))
     return split, _named(path, "mix", mix_name, get_args(MixName)) if at else None
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from mmupt.engines.base import Engine, Request, Sampling
 from mmupt.errors import DataError, RunFolderError
-from mmupt.evals.responses import RESPONSE, Response, Responses, response_value
+from mmupt.evals.responses import RESPONSE, Response, Responses, response_of, response_value
 from mmupt.evals.sets import EvaluationSet
 from mmupt.evals.settings import EvaluationSettings
 from mmupt.models.encoding import PromptEncoder, PromptTooLong
@@ -19,7 +19,7 @@ from mmupt.runtime.files import well_formed
 from mmupt.runtime.parquet import read_table, write_table
 from mmupt.runtime.progress import Progress
 from mmupt.runtime.seeds import derive_seed
-from mmupt.types import EncodedPrompt, LabeledPrompt, Rollout
+from mmupt.types import EncodedPrompt, LabeledPrompt
 
 _PART = pa.schema([("id", pa.string()), ("greedy", RESPONSE), ("samples", pa.list_(RESPONSE))])
 
@@ -82,7 +82,7 @@ def _answer(
         Sampling(settings.temperature, settings.top_p, settings.max_new_tokens),
     )
     return [
-        (row, Responses(_response(greedy), tuple(map(_response, samples))))
+        (row, Responses(response_of(greedy), tuple(map(response_of, samples))))
         for (row, _), (greedy,), samples in zip(asked, one, many, strict=True)
     ]
 
@@ -102,10 +102,6 @@ def _encodable(
             if (too_long if isinstance(error, PromptTooLong) else bad_rows) == "stop":
                 raise
     return kept
-
-
-def _response(rollout: Rollout) -> Response:
-    return Response(well_formed(rollout.text), rollout.stop, len(rollout.token_ids))
 
 
 def _write_part(file: Path, answered: Sequence[tuple[LabeledPrompt, Responses]]) -> None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from mmupt.types import StopReason
+from mmupt.runtime.files import well_formed
+from mmupt.types import Rollout, StopReason
 
 RESPONSE = pa.struct([("text", pa.string()), ("stop", pa.string()), ("num_tokens", pa.int32())])
 """A `Response` in a Parquet file."""
@@ -27,6 +28,10 @@ class Responses:
 
     greedy: Response
     samples: tuple[Response, ...]
+
+
+def response_of(rollout: Rollout) -> Response:
+    return Response(well_formed(rollout.text), rollout.stop, len(rollout.token_ids))
 
 
 def response_value(response: Response) -> dict[str, object]:

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from mmupt.answers.extract import extract
 from mmupt.engines.base import Request
 from mmupt.errors import DataError
+from mmupt.evals.responses import response_of
 from mmupt.models.encoding import PromptTooLong
 from mmupt.rewards.tools import Tools
 from mmupt.runtime.seeds import derive_seed
 from mmupt.selftrain.describing import Describer
-from mmupt.selftrain.encoding import Refused, encode, response_of
+from mmupt.selftrain.encoding import Refused, encode
 from mmupt.selftrain.heard import Heard
 from mmupt.selftrain.settings import MakingStage
 from mmupt.selftrain.verdicts import Judge

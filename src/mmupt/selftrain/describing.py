@@ -15,11 +15,11 @@ from dataclasses import replace
 from mmupt.data.columns import PLACEHOLDER
 from mmupt.data.corruptions import corrupted
 from mmupt.engines.base import Request
-from mmupt.evals.responses import Response
+from mmupt.evals.responses import Response, response_of
 from mmupt.rewards.judging import leading_pictures, unadorned
 from mmupt.rewards.tools import Tools
 from mmupt.runtime.seeds import derive_seed
-from mmupt.selftrain.encoding import Refused, encode, response_of
+from mmupt.selftrain.encoding import Refused, encode
 from mmupt.selftrain.heard import Heard
 from mmupt.selftrain.settings import MakingStage
 from mmupt.types import Prompt

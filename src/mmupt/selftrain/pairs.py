@@ -11,7 +11,6 @@ from dataclasses import replace
 from mmupt.rewards.tools import Tools
 from mmupt.selftrain.answering import Answerer
 from mmupt.selftrain.describing import Describer
-from mmupt.selftrain.encoding import reserved_texts
 from mmupt.selftrain.heard import Heard
 from mmupt.selftrain.made import FromPrompt, MadeReport, make
 from mmupt.selftrain.parts import Ask
@@ -21,6 +20,7 @@ from mmupt.selftrain.rows import Rows, take_apart
 from mmupt.selftrain.settings import PairsStage
 from mmupt.selftrain.verdicts import Judge
 from mmupt.train.context import StageContext
+from mmupt.train.targets import TargetEncoder
 from mmupt.types import PreferencePair, Prompt
 
 
@@ -45,7 +45,7 @@ def make_pairs(stage: PairsStage, rows: Rows, tools: Tools, context: StageContex
 
     asked = _one_a_picture(prompts) if stage.prefer == "corrupted" else prompts
     shared = {"share their pictures": len(prompts) - len(asked)} if len(asked) < len(prompts) else {}
-    ask, reserved = _ask(stage, tools, context.seed), reserved_texts(tools.loaded.family)
+    ask, reserved = _ask(stage, tools, context.seed), TargetEncoder.of(tools.loaded.family).reserved
     return make(stage, stage.prefer, asked, ask, rows_of, context, reserved=reserved, passed_over=shared)
 
 

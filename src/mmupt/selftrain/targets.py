@@ -12,7 +12,6 @@ from dataclasses import replace
 from mmupt.rewards.tools import Tools
 from mmupt.selftrain.answering import Answerer
 from mmupt.selftrain.describing import Describer
-from mmupt.selftrain.encoding import reserved_texts
 from mmupt.selftrain.heard import Heard
 from mmupt.selftrain.keep.base import Target, bounded
 from mmupt.selftrain.keep.registry import build_keep
@@ -21,6 +20,7 @@ from mmupt.selftrain.rows import Rows, take_apart
 from mmupt.selftrain.settings import TargetsStage
 from mmupt.selftrain.verdicts import Judge
 from mmupt.train.context import StageContext
+from mmupt.train.targets import TargetEncoder
 from mmupt.types import LabeledPrompt
 
 
@@ -50,7 +50,9 @@ def make_targets(stage: TargetsStage, rows: Rows, tools: Tools, context: StageCo
         made = [_row(stage, heard, target, label.meta if label is not None else {}) for target in choice.kept]
         return FromPrompt(made, [target.why for target in choice.kept], choice.left_out)
 
-    return make(stage, stage.keep, prompts, ask, rows_of, context, reserved=reserved_texts(tools.loaded.family))
+    return make(
+        stage, stage.keep, prompts, ask, rows_of, context, reserved=TargetEncoder.of(tools.loaded.family).reserved
+    )
 
 
 def _row(stage: TargetsStage, heard: Heard, target: Target, meta: Mapping[str, object]) -> LabeledPrompt:
