@@ -38,19 +38,20 @@ def run_synth_stage(
     there is deleted first. Progress goes to standard error. Raises what a run raises; RunFolderError for a folder that
     holds anything else.
     """
-    from mmupt.engines.hf import HFEngine
+    from mmupt.engines.choice import Engines
     from mmupt.models.encoding import PromptEncoder
     from mmupt.models.loading import load_model
     from mmupt.preflight import preflight
     from mmupt.runtime.files import remove_temporaries
     from mmupt.runtime.lock import FolderLock
+    from mmupt.runtime.phases import PhaseClock
     from mmupt.runtime.progress import Progress
-    from mmupt.runtime.seeds import derive_seed
+    from mmupt.stages.work import stage_seed
     from mmupt.synth.stage import SynthFolder, write_questions
 
     _check_folder(folder, resume=resume, overwrite=overwrite)
     alone = recipe.model_copy(update={"stages": (stage,), "evaluation": None})
-    with Progress(sys.stderr) as progress, preflight(alone) as ready:
+    with Progress(sys.stderr) as progress, preflight(alone) as ready, Engines() as engines:
         loaded = load_model(ready.model_path, recipe.model, ready.device)
         rows = ready.labeled[stage.name].rows if stage.reads == "labels" else ready.blind[stage.name].rows
         for name, count in ready.skipped.items():
@@ -66,10 +67,10 @@ def run_synth_stage(
                 stage,
                 rows,
                 PromptEncoder(loaded.family, stage.prompt),
-                HFEngine(loaded, stage.rollout.prompts_at_once),
+                engines.of(stage.rollout, stage.prompt, PhaseClock())(loaded),
                 folder,
                 model=recipe.model.path,
-                seed=derive_seed(recipe.seed, "stage", stage.name),
+                seed=stage_seed(recipe, stage.name),
                 progress=progress,
             )
         finally:

@@ -17,7 +17,10 @@ from mmupt.cli import app
 from mmupt.data.dataset import load_prompts
 from mmupt.data.settings import DataSettings
 from mmupt.engines.base import Request, Sampling
+from mmupt.engines.choice import Engines
 from mmupt.engines.hf import HFEngine
+from mmupt.engines.settings import RolloutSettings
+from mmupt.errors import EngineError
 from mmupt.pipeline import run_recipe
 from mmupt.recipe import load_recipe
 from mmupt.runtime.layout import RunLayout
@@ -60,6 +63,19 @@ def album(tmp_path: Path) -> Path:
 
 def synth(*arguments: str) -> Result:
     return CliRunner().invoke(app, ["synth", "--model", "world:tiny", *WORDS, *arguments])
+
+
+def test_the_engine_asked_for_is_the_engine_used(album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def of(self: Engines, settings: RolloutSettings, *_: object) -> Any:
+        asked.append(settings.engine)
+        raise EngineError("a test wants no engine")
+
+    monkeypatch.setattr(Engines, "of", of)
+    monkeypatch.setattr("mmupt.preflight.check_engine", lambda *_: None)  # vLLM need not be there to be asked for
+    done = synth("--data", str(album), "--out", str(tmp_path / "out"), "--set", "rollout.engine=vllm")
+    assert "a test wants no engine" in str(done.exception) and asked == ["vllm"]
 
 
 def test_own_pictures_and_nothing_else(speaking: None, album: Path, tmp_path: Path) -> None:
