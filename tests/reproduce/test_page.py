@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from mmupt.reproduce.figure import draw
 from mmupt.reproduce.figures import Difference, difference, over_seeds
 from mmupt.reproduce.kept import Kept
 from mmupt.reproduce.page import BEGIN, END, page, write_page
+from mmupt.reproduce.written import Asked
 
 
 def row(lines: list[str], label: str, nth: int = 0) -> list[str]:
@@ -120,6 +122,13 @@ class TestPage:
 
     def test_what_the_guards_did(self, kept: Kept) -> None:
         assert "- `seed-0/loop`: upt-1: nothing seen" in page(kept, drawn=True)
+
+    def test_what_became_of_written_questions(self, kept: Kept, made_scores, made_result) -> None:
+        case, result = made_result("direct", 0, made_scores([5]))
+        kept.put(case, replace(result, asked={"synth": Asked(40, 20, 8, 6, 3), "empty": Asked(0, 0, 0, 0, 0)}))
+        lines = page(kept, drawn=True)
+        assert row(lines, "`seed-0/direct`, synth")[1:] == ["40", "50.0 %", "8", "75.0 %", "50.0 %"]
+        assert row(lines, "`seed-0/direct`, empty")[1:] == ["0", "", "0", "", ""]
 
     def test_nothing_measured(self, tmp_path: Path) -> None:
         lines = page(Kept.read(tmp_path / "none.json"), drawn=False)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -19,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from mmupt.errors import DataError
 from mmupt.reproduce.runs import RUNS, Case
+from mmupt.reproduce.written import Asked
 from mmupt.runtime.files import to_json, write_json
 
 Figure = Literal["mean", "greedy", "pass"]
@@ -73,7 +74,7 @@ class Curves:
 @dataclass(frozen=True, slots=True)
 class Result:
     """What a run has shown: `measured` by stage in their order, or why it has `failed`. `recipe` says which recipe it
-    was, `guard` what its guard did, in a few words."""
+    was, `guard` what its guard did, in a few words, `asked` what is known of the questions it has written, by stage."""
 
     recipe: str
     measured: Mapping[str, Scores]
@@ -81,6 +82,7 @@ class Result:
     seconds: float = 0.0
     versions: Mapping[str, str | None] | None = None
     curves: Curves | None = None
+    asked: Mapping[str, Asked] = field(default_factory=dict)
     failed: str | None = None
 
 

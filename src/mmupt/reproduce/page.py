@@ -45,7 +45,9 @@ def page(kept: Kept, *, drawn: bool) -> list[str]:
     lines = [*_made(kept), ""]
     for table in TABLES.values():
         lines += [*_table(kept, table), ""]
-    lines += [*_text_table(), "", *_figure(kept, drawn), "", *_orderings(kept), "", *_failed(kept), *_guards(kept)]
+    for part in (_text_table(), _written(kept), _figure(kept, drawn), _orderings(kept)):
+        lines += [*part, ""]
+    lines += [*_failed(kept), *_guards(kept)]
     return lines
 
 
@@ -91,6 +93,27 @@ def _text_table() -> Iterator[str]:
     yield from ("## Table 7: text alone", "")
     told = "; ".join(f"{name} {change.before:g} to {change.after:g}" for name, change in paper.TEXT.items())
     yield f"There is no miniature: every question of the offline world is about a picture. The paper: {told}."
+
+
+def _written(kept: Kept) -> Iterator[str]:
+    yield from (
+        "## The written questions",
+        "",
+        "What the world's own checker says of them: valid is a question that it understands and that has exactly one "
+        "answer in its picture. The runs know nothing of this. Right is the majority answer of the model that wrote "
+        "the question.",
+        "",
+        _line(["run, stage", "written", "of them valid", "kept", "of them valid", "majority right, of the valid kept"]),
+        "|" + "---|" * 6,
+    )
+    results = [(case, result) for case in kept.cases() if (result := kept.result(case)) is not None]
+    told = [(case, stage, found) for case, result in results for stage, found in result.asked.items()]
+    if not told:
+        yield _line([MISSING, *[""] * 5])
+    for case, stage, found in told:
+        valid, kept_valid = _percent(found.valid, found.written), _percent(found.kept_valid, found.kept)
+        right = _percent(found.majority_right, found.kept_valid)
+        yield _line([f"`{case.key}`, {stage}", str(found.written), valid, str(found.kept), kept_valid, right])
 
 
 def _figure(kept: Kept, drawn: bool) -> Iterator[str]:
@@ -164,6 +187,10 @@ def _watching(case: Case) -> str:
 
 def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} %" if whole else ""
 
 
 def _spread(value: float, low: float, high: float, seeds: int) -> str:

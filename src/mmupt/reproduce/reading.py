@@ -10,9 +10,10 @@ from typing import Any
 
 from mmupt.answers.equivalence import grade
 from mmupt.evals.compare.measured import load_measured
-from mmupt.recipe import load_recipe
+from mmupt.recipe import Recipe, load_recipe
 from mmupt.reproduce.kept import LARGEST_K, Curves, Result, Scores, digit, fingerprint
 from mmupt.reproduce.runs import Case
+from mmupt.reproduce.written import asked
 from mmupt.runtime.files import to_json
 from mmupt.runtime.groups import read_groups
 from mmupt.runtime.layout import RunLayout
@@ -26,13 +27,15 @@ def read_result(case: Case, folder: Path) -> Result:
     layout = RunLayout(folder)
     summary = _json(layout.summary)
     rows = {str(row["stage"]): row for row in summary["stages"]}
+    recipe = load_recipe(str(layout.recipe))
     return Result(
         recipe=fingerprint(case),
         measured={stage: _scores(folder, stage, row) for stage, row in rows.items()},
         guard=guard_story(folder),
         seconds=float(summary["seconds"]),
         versions=_json(layout.run)["versions"],
-        curves=_curves(layout) if case.run.curves else None,
+        curves=_curves(layout, recipe) if case.run.curves else None,
+        asked=asked(layout, recipe),
     )
 
 
@@ -82,9 +85,8 @@ def _scores(folder: Path, stage: str, row: dict[str, Any]) -> Scores:
     )
 
 
-def _curves(layout: RunLayout) -> Curves:
+def _curves(layout: RunLayout, recipe: Recipe) -> Curves:
     """Of the run's only label-free stage. Accuracy is told by the world, which the run itself has not asked."""
-    recipe = load_recipe(str(layout.recipe))
     (stage,) = (stage for stage in recipe.stages if isinstance(stage, GrpoStage))
     labels = {row.prompt.id: row for row in labeled_rows(stage.data, recipe.world).rows}
     steps = [
