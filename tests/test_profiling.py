@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mmupt.errors import ConfigError
-from mmupt.profiling import choose_stage, profile_stage, rehearsal
+from mmupt.profiling import choose_training_stage, profile_stage, rehearsal
 from mmupt.recipe import Recipe, dump_recipe, load_recipe
 from mmupt.train.settings import GrpoStage, SftStage
 
@@ -75,20 +75,20 @@ def demo() -> Recipe:
 
 class TestWhatIsRun:
     def test_the_last_stage_that_samples(self, demo: Recipe) -> None:
-        assert choose_stage(demo, None).name == "upt"
-        assert choose_stage(demo, "sft").name == "sft"
+        assert choose_training_stage(demo, None).name == "upt"
+        assert choose_training_stage(demo, "sft").name == "sft"
         only = demo.model_copy(update={"stages": demo.stages[:1]})
-        assert choose_stage(only, None).name == "sft"
+        assert choose_training_stage(only, None).name == "sft"
 
     def test_other_names_list_the_choices(self, demo: Recipe) -> None:
-        with pytest.raises(ConfigError, match=r'demo has no training stage "dpo"; choose one of sft, rl, upt'):
-            choose_stage(demo, "dpo")
+        with pytest.raises(ConfigError, match=r'demo has no stage "dpo" that trains; choose one of sft, rl, upt'):
+            choose_training_stage(demo, "dpo")
         measuring = load_recipe("eval", ["model.path=m", "data.path=d"])
         with pytest.raises(ConfigError, match="nothing to profile"):
-            choose_stage(measuring, None)
+            choose_training_stage(measuring, None)
 
     def test_a_few_steps_and_nothing_else(self, demo: Recipe, tmp_path: Path) -> None:
-        short = rehearsal(demo, choose_stage(demo, "rl"), 4, tmp_path / "run")
+        short = rehearsal(demo, choose_training_stage(demo, "rl"), 4, tmp_path / "run")
         [stage] = short.stages
         assert isinstance(stage, GrpoStage)
         assert (stage.name, stage.steps, stage.checkpoint_every) == ("rl", 4, 5)
@@ -100,7 +100,7 @@ class TestWhatIsRun:
     def test_sft_reads_as_many_rows_as_its_steps_need(self, demo: Recipe, tmp_path: Path) -> None:
         for limit, expected in ((None, 96), (1000, 96), (40, 40)):
             recipe = load_recipe("demo", [] if limit is None else [f"stages.sft.data.limit={limit}"])
-            [stage] = rehearsal(recipe, choose_stage(recipe, "sft"), 3, tmp_path).stages
+            [stage] = rehearsal(recipe, choose_training_stage(recipe, "sft"), 3, tmp_path).stages
             assert isinstance(stage, SftStage)
             assert (stage.data.limit, stage.epochs, stage.batch_size) == (expected, 1, 32)
 
@@ -180,7 +180,7 @@ class TestARealRun:
     def test_phases(self, stage: str, phases: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
         recipe = load_recipe("demo", self.SMALL)
-        found = profile_stage(recipe, choose_stage(recipe, stage), 2)
+        found = profile_stage(recipe, choose_training_stage(recipe, stage), 2)
         costs = {cost.phase: cost for cost in found.profile.phases}
         assert phases <= costs.keys()
         assert sum(cost.seconds for cost in costs.values()) == pytest.approx(found.profile.seconds)

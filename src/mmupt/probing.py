@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mmupt.errors import ConfigError, DataError
+from mmupt.errors import DataError
 from mmupt.recipe import Recipe
+from mmupt.recipe.choosing import choose_stage
 from mmupt.train.settings import GrpoStage, SftStage
 
 if TYPE_CHECKING:
@@ -50,16 +51,7 @@ class StageProbe:
 def choose_upt_stage(recipe: Recipe, name: str | None) -> GrpoStage:
     """The label-free stage called `name`, the last one without a name. ConfigError lists the choices."""
     stages = [stage for stage in recipe.stages if isinstance(stage, GrpoStage) and stage.kind == "upt"]
-    if not stages:
-        raise ConfigError(f'{recipe.name} has no stage of kind "upt"; there is no vote to probe')
-    if name is None:
-        return stages[-1]
-    for stage in stages:
-        if stage.name == name:
-            return stage
-    raise ConfigError(
-        f'{recipe.name} has no stage "{name}" of kind "upt"; choose one of {", ".join(stage.name for stage in stages)}'
-    )
+    return choose_stage(recipe, stages, name, which='of kind "upt"', otherwise="there is no vote to probe")
 
 
 def stage_labels(recipe: Recipe, stage: GrpoStage) -> dict[str, LabeledPrompt]:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmupt.errors import ConfigError
 from mmupt.recipe import Recipe
+from mmupt.recipe.choosing import choose_stage
 from mmupt.report.profile import ADVICE, Profile, read_profile
 from mmupt.runtime.layout import RunLayout
 from mmupt.runtime.metrics import read_metrics
@@ -75,20 +75,13 @@ def profile_stage(recipe: Recipe, stage: TrainingStage, steps: int) -> StageProf
     return StageProfile(stage, recipe.model.path, profile, warm_up)
 
 
-def choose_stage(recipe: Recipe, name: str | None) -> TrainingStage:
+def choose_training_stage(recipe: Recipe, name: str | None) -> TrainingStage:
     """The training stage called `name`; without a name the last that samples, or else the last that trains. ConfigError
     lists the choices."""
     stages = [stage for stage in recipe.stages if isinstance(stage, TrainingStage)]
-    if not stages:
-        raise ConfigError(f"{recipe.name} has no training stage; there is nothing to profile")
-    if name is None:
-        return next((stage for stage in reversed(stages) if isinstance(stage, GrpoStage)), stages[-1])
-    for stage in stages:
-        if stage.name == name:
-            return stage
-    raise ConfigError(
-        f'{recipe.name} has no training stage "{name}"; choose one of {", ".join(stage.name for stage in stages)}'
-    )
+    sampling = [stage for stage in stages if isinstance(stage, GrpoStage)]
+    among = sampling if name is None and sampling else stages
+    return choose_stage(recipe, among, name, which="that trains", otherwise="there is nothing to profile")
 
 
 def rehearsal(recipe: Recipe, stage: TrainingStage, steps: int, run_dir: Path) -> Recipe:

@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmupt.errors import ConfigError, RunFolderError
+from mmupt.errors import RunFolderError
 from mmupt.recipe import Recipe
+from mmupt.recipe.choosing import choose_stage
 from mmupt.synth.settings import SynthStage
 
 if TYPE_CHECKING:
@@ -18,15 +19,7 @@ if TYPE_CHECKING:
 def choose_synth_stage(recipe: Recipe, name: str | None) -> SynthStage:
     """The stage called `name` that writes questions, the last one without a name. ConfigError lists the choices."""
     stages = [stage for stage in recipe.stages if isinstance(stage, SynthStage)]
-    if not stages:
-        raise ConfigError(f'{recipe.name} has no stage of kind "synth"; the shipped recipe `synth` has one')
-    if name is None:
-        return stages[-1]
-    for stage in stages:
-        if stage.name == name:
-            return stage
-    known = ", ".join(stage.name for stage in stages)
-    raise ConfigError(f'{recipe.name} has no stage "{name}" of kind "synth"; choose one of {known}')
+    return choose_stage(recipe, stages, name, which='of kind "synth"', otherwise="the shipped recipe `synth` has one")
 
 
 def run_synth_stage(

@@ -29,12 +29,12 @@ def profile(
     Nothing is kept. The steps begin from the recipe's start model, whose responses may be longer or shorter than those
     of a model that has gone through the stages before; --set model.path=DIR profiles another one.
     """
-    from mmupt.profiling import choose_stage, profile_stage
+    from mmupt.profiling import choose_training_stage, profile_stage
     from mmupt.recipe import load_recipe
     from mmupt.runtime.files import to_json
 
     loaded = load_recipe(recipe, sets or [])
-    chosen = choose_stage(loaded, stage)
+    chosen = choose_training_stage(loaded, stage)
     try:
         found = profile_stage(loaded, chosen, steps)
     except KeyboardInterrupt:
