@@ -4,9 +4,9 @@ guard) in a process of its own and reads that process's resident memory while it
     python benchmarks/memory.py                     # 500 steps: a few minutes on one core
     python benchmarks/memory.py --steps 2000 --json
 
-Growth is what the median of the last tenth of the steps lies above that of the tenth behind the first pass over the rows:
-until then labels and pictures of new rows are kept, which is bounded by the rows and not by the steps. Linux alone:
-memory is read from /proc.
+Growth is what the median of the last tenth of the steps lies above that of the tenth behind the first pass over the
+rows: until then labels and pictures of new rows are kept, which is bounded by the rows and not by the steps. Linux
+alone: memory is read from /proc.
 """
 
 from __future__ import annotations
