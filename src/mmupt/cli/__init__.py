@@ -15,6 +15,7 @@ from mmupt import __version__
 from mmupt.cli.answers import grade, vote
 from mmupt.cli.comparing import compare
 from mmupt.cli.evaluating import evaluate
+from mmupt.cli.exporting import export
 from mmupt.cli.lists import benchmarks, recipes, world
 from mmupt.cli.probing import probe
 from mmupt.cli.profiling import profile
@@ -38,6 +39,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "synth": synth,
     "eval": evaluate,
     "compare": compare,
+    "export": export,
     "reproduce": reproduce,
     "grade": grade,
     "vote": vote,
