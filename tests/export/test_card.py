@@ -102,7 +102,8 @@ def test_card_of_a_run(stopped_run: Path, tmp_path: Path) -> None:
     seen = shown(page)
     assert set(seen.tags) <= ALLOWED and seen.tags.count("table") == 2 and seen.tags.count("details") == 1
     for text in ("stage one of the mmupt run little", "at its end (step 2)", "a run for the tests | of export",
-                 "seed 3", "questions with worked answers from world:sft", "mmupt export x y", "95 % intervals"):  # fmt: skip
+                 "seed 3", "questions with worked answers from world:sft", "mmupt export x y",
+                 "95 % intervals"):  # fmt: skip
         assert text in " ".join(seen.text.split()), text
     summary = json.loads((stopped_run / "summary.json").read_text())
     for row in summary["stages"]:
