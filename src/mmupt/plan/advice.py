@@ -50,30 +50,42 @@ def _to_fit(plan: StagePlan) -> Iterator[str]:
 
 def _changes(setting: Setting, work: StageWork) -> Iterator[tuple[str, Setting, StageWork]]:
     """Ways to save memory, the cheap ones first, and then together."""
-    room = _with_engine_share(setting, work)
-    single = [
-        ("model.gradient_checkpointing = true", replace(setting, checkpointing=True), work),
-        ("processes.cpu_offload = true", replace(setting, offload=True), work),
-        ("both, checkpointing and offload", replace(setting, checkpointing=True, offload=True), work),
-    ]
-    yield from (change for change in single if change[1] != setting)
-    if room is not None:
-        share = room.rollout.vllm.gpu_memory_fraction if room.rollout is not None else 0.0
-        yield f"rollout.vllm.gpu_memory_fraction = {share:g}", setting, room
-        yield f"that, checkpointing and offload (fraction {share:g})", single[2][1], room
-    for cards in (2, 4, 8):
-        whole_node = min(setting.cluster.gpus, setting.cluster.gpus_per_node)
-        is_vllm = work.rollout is not None and work.rollout.engine == "vllm"
-        if is_vllm and cards > setting.tensor_parallel and whole_node % cards == 0:
-            spread = replace(setting, tensor_parallel=cards, checkpointing=True)
-            yield f"rollout.vllm.tensor_parallel = {cards} and checkpointing", spread, work
-            if (less := _with_engine_share(spread, work)) is not None:
-                share = less.rollout.vllm.gpu_memory_fraction if less.rollout is not None else 0.0
-                yield f"tensor_parallel = {cards}, checkpointing and gpu_memory_fraction = {share:g}", spread, less
+    layouts = [setting.layout]
     if setting.is_split and setting.layout == "replica":
-        sharded = replace(setting, layout="sharded", checkpointing=True)
-        yield "a trainer that keeps no whole copy (--layout sharded), and checkpointing", sharded, work
-        yield "the same, offloaded", replace(sharded, offload=True), work
+        layouts.append("sharded")
+    whole_node = min(setting.cluster.gpus, setting.cluster.gpus_per_node)
+    is_vllm = work.rollout is not None and work.rollout.engine == "vllm"
+    wider = [n for n in (2, 4, 8) if is_vllm and n > setting.tensor_parallel and whole_node % n == 0]
+    for layout in layouts:
+        for cards in (setting.tensor_parallel, *wider):
+            for checkpointing, offload in ((False, False), (True, False), (False, True), (True, True)):
+                changed = replace(
+                    setting,
+                    layout=layout,
+                    tensor_parallel=cards,
+                    checkpointing=checkpointing or setting.checkpointing,
+                    offload=offload or setting.offload,
+                )
+                if changed != setting:
+                    yield _named(setting, changed), changed, work
+                if (less := _with_engine_share(changed, work)) is not None and less.rollout is not None:
+                    share = f"rollout.vllm.gpu_memory_fraction = {less.rollout.vllm.gpu_memory_fraction:g}"
+                    named = f"{_named(setting, changed)} and {share}" if changed != setting else share
+                    yield named, changed, less
+
+
+def _named(before: Setting, after: Setting) -> str:
+    """What differs, as the user would write it."""
+    changes = []
+    if after.layout != before.layout:
+        changes.append("a trainer that keeps no whole copy (--layout sharded)")
+    if after.checkpointing and not before.checkpointing:
+        changes.append("model.gradient_checkpointing = true")
+    if after.offload and not before.offload:
+        changes.append("processes.cpu_offload = true")
+    if after.tensor_parallel != before.tensor_parallel:
+        changes.append(f"rollout.vllm.tensor_parallel = {after.tensor_parallel}")
+    return ", ".join(changes)
 
 
 def _with_engine_share(setting: Setting, work: StageWork) -> StageWork | None:

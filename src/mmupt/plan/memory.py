@@ -61,6 +61,12 @@ class Setting:
         return _FP32 if self.layout == "replica" else self.width
 
     @property
+    def stream_width(self) -> int:
+        """Bytes of a number between layers: fp32 under autocast, since embeddings are; bf16 under FSDP2's own mixed
+        precision."""
+        return self.width if self.is_split and self.layout == "sharded" else _FP32
+
+    @property
     def trained(self) -> int:
         return self.model.trained_parameters(self.settings)
 
@@ -146,10 +152,10 @@ def activation_bytes(setting: Setting, work: StageWork) -> float:
     """What the backward pass of the longest packed row needs.
 
     A row has L positions: as many whole groups as fit into `micro_batch_tokens`, one at least. A layer of the language
-    model keeps for each of them: two norms (input, normalised and scaled, of which all but the scaled one are fp32),
-    query and output H d, key and value K d, and four times F in the MLP (gate, its activation, up, their product). A
-    block of the tower keeps the same for each patch, with q, k and v also in one piece. With checkpointing a layer
-    keeps its input (fp32), and one layer at a time exists whole.
+    model keeps for each of them: two norms (input in fp32, normalised, scaled), query and output H d, key and value
+    K d, and four times F in the MLP (gate, its activation, up, their product). A block of the tower keeps the same for
+    each patch, with q, k and v also in one piece. With checkpointing a layer keeps its input, and one layer at a time
+    exists whole.
     """
     s, v = setting.model.shape, setting.model.shape.vision
     positions, patches = row_sizes(work)
@@ -157,7 +163,9 @@ def activation_bytes(setting: Setting, work: StageWork) -> float:
     if setting.model.trained(setting.settings).vision == "none":
         block = 0.0  # nothing below the merger has a gradient that anybody waits for
     if setting.checkpointing:
-        kept = _FP32 * (s.layers * positions * s.hidden + (v.layers * patches * v.hidden if block else 0))
+        kept = setting.stream_width * (
+            s.layers * positions * s.hidden + (v.layers * patches * v.hidden if block else 0)
+        )
         return kept + max(layer, block)
     return s.layers * layer + v.layers * block
 
@@ -166,7 +174,7 @@ def _layer_bytes(setting: Setting, work: StageWork) -> tuple[float, float]:
     """Of a layer of the language model, and of a block of the tower, over the whole row."""
     s, v, b = setting.model.shape, setting.model.shape.vision, setting.width
     positions, patches = row_sizes(work)
-    norms = 2 * (2 * _FP32 + b)
+    norms = 2 * (_FP32 + setting.stream_width + b)
     attention = 2 * s.heads * s.head_dim + 2 * s.kv_heads * s.head_dim
     layer = positions * (norms * s.hidden + b * (attention + 4 * s.intermediate))
     block = patches * (norms * v.hidden + b * (6 * v.hidden + 4 * v.intermediate))
@@ -180,7 +188,9 @@ def logits_bytes(setting: Setting, work: StageWork) -> float:
     completions = work.longest.sampled * groups_per_row(work)
     rows = min(work.logprob_chunk, completions)
     positions, _ = row_sizes(work)
-    behind = s.hidden * (positions * (2 * _FP32 + setting.width) + completions * _FP32)
+    behind = s.hidden * (
+        positions * (_FP32 + setting.stream_width + setting.width) + completions * setting.stream_width
+    )
     return rows * s.vocabulary * (3 * _FP32 + (_BF16 if setting.width == _BF16 else 0)) + behind
 
 
