@@ -10,7 +10,7 @@ import pytest
 
 from mmupt.models.flops import GroupLengths, decode, packed_forward, step_floor
 from mmupt.plan.assumptions import Assumptions
-from mmupt.plan.memory import Setting, engine_weight_bytes, kv_bytes_per_token
+from mmupt.plan.memory import Setting, decoded_parameters, kv_bytes_per_token
 from mmupt.plan.times import busiest_groups, decode_seconds, phase_times, ring_seconds, rows_of
 from mmupt.plan.workload import Given, StageWork
 
@@ -58,7 +58,9 @@ class TestDecoding:
                 active.append(0)
                 left -= 1
             keys = sum(prompt + n for n in active) * kv_bytes_per_token(setting)
-            seconds += (engine_weight_bytes(setting) + keys) / (gpu.memory_gb_s * 1e9 * assumed.decode_bandwidth)
+            seconds += (2 * decoded_parameters(setting.model) + keys) / (
+                gpu.memory_gb_s * 1e9 * assumed.decode_bandwidth
+            )
             seconds += assumed.decode_overhead_ms * 1e-3
             active = [n + 1 for n in active if n + 1 < tokens]
         return seconds
@@ -158,7 +160,7 @@ def test_optimiser_and_checkpoint(paper: Paper) -> None:
     n, found = setting.model.parameters, by_phase(setting, work)
     assert found["optimiser"] == pytest.approx(4 * 32 * n / 64 / (3350e9 * 0.7))
     assert found["checkpoint"] == pytest.approx(12 * n / 5e9 / 20)
-    assert found["vote"] == pytest.approx(5120 * 0.002)
+    assert found["vote"] == pytest.approx(5120 * 0.0005)
 
 
 def test_a_phase_that_does_not_happen_is_left_out(paper: Paper) -> None:

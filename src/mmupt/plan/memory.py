@@ -163,10 +163,8 @@ def activation_bytes(setting: Setting, work: StageWork) -> float:
     if setting.model.trained(setting.settings).vision == "none":
         block = 0.0  # nothing below the merger has a gradient that anybody waits for
     if setting.checkpointing:
-        kept = setting.stream_width * (
-            s.layers * positions * s.hidden + (v.layers * patches * v.hidden if block else 0)
-        )
-        return kept + max(layer, block)
+        inputs = s.layers * positions * s.hidden + (v.layers * patches * v.hidden if block else 0)
+        return setting.stream_width * inputs + max(layer, block)
     return s.layers * layer + v.layers * block
 
 
@@ -188,9 +186,8 @@ def logits_bytes(setting: Setting, work: StageWork) -> float:
     completions = work.longest.sampled * groups_per_row(work)
     rows = min(work.logprob_chunk, completions)
     positions, _ = row_sizes(work)
-    behind = s.hidden * (
-        positions * (_FP32 + setting.stream_width + setting.width) + completions * setting.stream_width
-    )
+    norm = positions * (_FP32 + setting.stream_width + setting.width)
+    behind = s.hidden * (norm + completions * setting.stream_width)
     return rows * s.vocabulary * (3 * _FP32 + (_BF16 if setting.width == _BF16 else 0)) + behind
 
 
@@ -217,6 +214,11 @@ def kv_bytes_per_token(setting: Setting) -> float:
 def engine_weight_bytes(setting: Setting) -> float:
     """vLLM's own weights: b n / tp."""
     return setting.width * setting.model.parameters / setting.tensor_parallel
+
+
+def decoded_parameters(model: Architecture) -> int:
+    """What a decoding step multiplies with: layers and head of the language model. (Of the embedding it reads rows.)"""
+    return model.shape.layers * model.layer_parameters + model.embedding_parameters
 
 
 def engine_budget_bytes(setting: Setting, work: StageWork) -> float:

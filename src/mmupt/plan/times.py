@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from mmupt.models.flops import Flops, GroupLengths, backward_flops, decode, packed_forward, prefill
 from mmupt.plan.memory import (
     Setting,
-    engine_weight_bytes,
+    decoded_parameters,
     groups_on_an_engine,
     groups_per_row,
     kv_bytes_per_token,
@@ -98,10 +98,10 @@ def decode_seconds(
 ) -> tuple[float, str]:
     """One engine decodes `groups`, the longest response having `longest` tokens.
 
-    A step gives every running response a token. It reads all weights of the language model (b n / tp; the HF engine
-    casts its fp32 weights at every step, which is 4 n read, 2 n written and 2 n read) and the keys and values of all
-    that is running. As many run as the engine admits and as keys and values fit, so with Q responses of mean length R
-    the number of steps is
+    A step gives every running response a token. It reads the weights m of all layers and the head (b m / tp; the HF
+    engine casts its fp32 weights at every step, which is 4 m read, 2 m written and 2 m read) and the keys and values of
+    all that is running. As many run as the engine admits and as keys and values fit, so with Q responses of mean length
+    R the number of steps is
 
         longest where all run at once (Q R / running = R), else Q R / running + longest - R: the last run out alone.
 
@@ -122,9 +122,10 @@ def decode_seconds(
     running = min(admitted, room) if room >= size else admitted  # less than a group does not fit: as if it did
     steps = max(longest, tokens / running + longest - mean)
     is_hf = work.rollout.engine == "hf"
-    read = float(engine_weight_bytes(setting))
+    weights = decoded_parameters(setting.model)
+    read = setting.width * weights / setting.tensor_parallel
     if is_hf and setting.is_whole:
-        read = setting.model.parameters * (_FP32 if setting.width == _FP32 else 2 * _FP32)
+        read = weights * (_FP32 if setting.width == _FP32 else 2 * _FP32)
     keys = tokens * (prompt / (size if is_hf else 1.0) + mean / 2) * kv_bytes_per_token(setting)
     memory = (steps * read + keys) / (gpu.memory_gb_s * 1e9 * assumed.decode_bandwidth)
     flops = sum((decode(shape, group) for group in groups), Flops()).total / setting.tensor_parallel
