@@ -39,7 +39,7 @@ def test_what_the_page_says_of_its_tables(script: ModuleType) -> None:
     assert plans[64]["seconds_a_step"] * 64 < 1.15 * plans[16]["seconds_a_step"] * 16
     assert more[512]["seconds_a_step"] * 512 < 1.3 * more[16]["seconds_a_step"] * 16
     handed_over = {n: plan["seconds"]["hand-over"] for n, plan in plans.items()}
-    assert handed_over[4096] == pytest.approx(14, abs=0.6) and handed_over[4096] > 5 * handed_over[512]
+    assert handed_over[4096] == pytest.approx(26, abs=1) and handed_over[4096] > 5 * handed_over[512]
 
 
 def test_the_sentence_about_the_published_run(script: ModuleType) -> None:

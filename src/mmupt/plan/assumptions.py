@@ -34,6 +34,8 @@ class Assumptions:
     hf_overhead_ms: float = _value(0.5, "of the HF engine a decoding step and layer")
     layer_us: float = _value(150.0, "the least a layer's forward takes, however little it computes: launching it")
     vote_ms: float = _value(0.5, "to read, compare and reward one response, on one process (0.01 to 0.35 measured)")
+    pcie_gb_s: float = _value(25.0, "between a GPU and main memory, for offloaded shards")
+    host_gb_s: float = _value(100.0, "of a node's main memory, which AdamW on its processors is bound by")
     storage_gb_s: float = _value(5.0, "of the file system that checkpoints go to, all processes together")
     runtime_gb: float = _value(3.0, "of a GPU for CUDA, NCCL and kernels")
     usable: float = _value(0.92, "share of the memory that is left to tensors, the rest being fragments")

@@ -28,8 +28,7 @@ from mmupt.plan.memory import (
 from mmupt.plan.workload import StageWork
 
 _FP32 = 4
-_PCIE_GB_S = 25.0  # of a GPU to main memory: PCIe 4 x16, what copies reach; for offloaded shards
-_HOST_GB_S = 100.0  # of main memory, which AdamW on the processors is bound by, all GPUs of a node together
+_TENSORS_A_LAYER = 12  # seven weights, three biases, two norms; a block of the tower has as many
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +184,9 @@ def _pass(setting: Setting, work: StageWork, phase: str, share: float) -> PhaseT
 
 
 def _update(setting: Setting, work: StageWork) -> list[PhaseTime]:
-    """Forward and backward of every group. A row gathers the trained weights for each of the two, and adds up gradients
-    in fp32 (4 t). With checkpointing the backward pass computes each layer's forward again."""
+    """Forward and backward of every group. A row gathers the trained weights for each of the two, and adds up
+    gradients in fp32 (4 t); offloaded shards come from main memory for each, 4 t / s. With checkpointing the
+    backward pass computes each layer's forward again."""
     groups = busiest_groups(setting, work.groups_per_update) * work.updates
     rows = rows_of(work, groups // work.updates) * work.updates
     model = setting.model
@@ -196,7 +196,8 @@ def _update(setting: Setting, work: StageWork) -> list[PhaseTime]:
     moved = setting.trained if setting.is_whole else model.parameters
     gather = rows * _gather_seconds(setting, moved) if setting.is_split else 0.0
     reduce = rows * _reduce_seconds(setting) if setting.is_split else 0.0
-    offload = 2 * rows * _FP32 * setting.trained / setting.processes / (_PCIE_GB_S * 1e9) if setting.offload else 0.0
+    shards = _FP32 * setting.trained / setting.processes / (setting.assumptions.pcie_gb_s * 1e9)
+    offload = 2 * rows * shards if setting.offload and setting.is_split else 0.0
     layers = rows * _num_layers(setting)
     ahead = train_seconds(setting, groups * forward.total, layers)
     behind = train_seconds(setting, groups * (back + again), layers * (3 if setting.checkpointing else 2))
@@ -250,7 +251,7 @@ def _optimiser(setting: Setting, work: StageWork) -> PhaseTime:
     num_bytes = 32 * setting.trained / setting.processes * work.updates
     if setting.offload and setting.is_split:
         on_a_node = min(setting.cluster.gpus, setting.cluster.gpus_per_node)
-        return PhaseTime("optimiser", num_bytes * on_a_node / (_HOST_GB_S * 1e9), "bandwidth of main memory")
+        return PhaseTime("optimiser", num_bytes * on_a_node / (assumed.host_gb_s * 1e9), "bandwidth of main memory")
     return PhaseTime(
         "optimiser", num_bytes / (gpu.memory_gb_s * 1e9 * assumed.memory_bandwidth), "bandwidth of GPU memory"
     )
@@ -267,8 +268,7 @@ def _handover(setting: Setting, work: StageWork) -> PhaseTime:
     num_bytes = _FP32 * setting.trained if setting.is_whole else setting.width * setting.model.parameters
     if not setting.is_whole and work.rollout is None:
         return PhaseTime("hand-over", 0.0, "")
-    layers = setting.model.shape.layers
-    seconds = ring_seconds(setting, num_bytes) + 9 * layers * _latency(setting)  # nine tensors a layer, each by itself
+    seconds = ring_seconds(setting, num_bytes) + _TENSORS_A_LAYER * _num_layers(setting) * _latency(setting)
     return PhaseTime("hand-over", seconds, "gathering every weight on every GPU")
 
 
