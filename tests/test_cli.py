@@ -75,6 +75,8 @@ def written(folder: Path) -> list[str]:
         ["demo"],
         ["eval"],
         ["compare"],
+        ["export"],
+        ["plan"],
         ["reproduce"],
         ["grade"],
         ["vote"],

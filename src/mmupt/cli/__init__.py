@@ -15,7 +15,9 @@ from mmupt import __version__
 from mmupt.cli.answers import grade, vote
 from mmupt.cli.comparing import compare
 from mmupt.cli.evaluating import evaluate
+from mmupt.cli.exporting import export
 from mmupt.cli.lists import benchmarks, recipes, world
+from mmupt.cli.planning import plan
 from mmupt.cli.probing import probe
 from mmupt.cli.profiling import profile
 from mmupt.cli.reproducing import reproduce
@@ -34,10 +36,12 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "run": run,
     "demo": demo,
     "probe": probe,
+    "plan": plan,
     "profile": profile,
     "synth": synth,
     "eval": evaluate,
     "compare": compare,
+    "export": export,
     "reproduce": reproduce,
     "grade": grade,
     "vote": vote,

@@ -96,7 +96,7 @@ def vote(
     from mmupt.offline.vote import VoteSummary, vote_rows
 
     settings = _answers(extract, tolerance)
-    policy = _one_of("--ties", ties, get_args(Ties))
+    policy = one_of("--ties", ties, get_args(Ties))
     if not 0 <= quorum <= 1:
         raise ConfigError(f"--quorum {quorum}: a share of the group is meant; give a number from 0 to 1")
     summary = VoteSummary()
@@ -138,7 +138,7 @@ def _judge(
     from mmupt.offline.output import check_out, write_records
     from mmupt.offline.rows import BadRows, ResponseRows, open_source
 
-    rows = ResponseRows(open_source(file), read, _one_of("--bad-rows", bad_rows, get_args(BadRows)))
+    rows = ResponseRows(open_source(file), read, one_of("--bad-rows", bad_rows, get_args(BadRows)))
     if out is not None:
         check_out(out, file=file, overwrite=overwrite)
     write_records(judge(rows), out)
@@ -163,7 +163,8 @@ def _answers(extract: str, tolerance: float = 0.0) -> AnswerSettings:
         raise ConfigError([advice[str(fault["loc"][0])] for fault in error.errors()]) from None
 
 
-def _one_of(option: str, value: str, known: tuple[Choice, ...]) -> Choice:
+def one_of(option: str, value: str, known: tuple[Choice, ...]) -> Choice:
+    """The choice that `value` names. ConfigError says what there is."""
     for choice in known:
         if value == choice:
             return choice

@@ -36,7 +36,12 @@ def attach_adapter(loaded: LoadedModel, settings: LoraSettings, seed: int) -> Lo
 
 def merge_adapter(loaded: LoadedModel) -> LoadedModel:
     """The plain model with the adapter added to its weights."""
-    return _changed(loaded, loaded.model.merge_and_unload())  # type: ignore[operator]
+    return merged(loaded, loaded.model)
+
+
+def merged(loaded: LoadedModel, wrapped: nn.Module) -> LoadedModel:
+    """The same with `wrapped`, an adapter around the model of `loaded`."""
+    return _changed(loaded, wrapped.merge_and_unload())  # type: ignore[operator]
 
 
 def _changed(loaded: LoadedModel, model: nn.Module) -> LoadedModel:

@@ -1,0 +1,1 @@
+"""One ordinary Hugging Face folder out of a run: weights, tokenizer, processor, model card."""
