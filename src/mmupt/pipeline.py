@@ -28,6 +28,7 @@ from mmupt.recipe import Recipe, dump_recipe
 from mmupt.recipe.kinds import MakingStage
 from mmupt.report.guard import in_brief
 from mmupt.report.report import lines_to_tell, write_report
+from mmupt.rewards.own.recorded import record_own
 from mmupt.runtime.checkpoints import latest_checkpoint, load_state
 from mmupt.runtime.files import write_json
 from mmupt.runtime.metrics import MetricsLog
@@ -64,6 +65,7 @@ def run_recipe(
                 RunFolder.resume(root, text) if resume else RunFolder.create(root, text, recipe.seed) as run,
                 MetricsLog(run.metrics) as metrics,
             ):
+                record_own(recipe, run.run, progress.note)
                 Pipeline(recipe, ready, run, metrics, progress, rehearsal).run()
     return root
 
