@@ -30,6 +30,7 @@ from mmupt.recipe.rounds import LOOP, Looped, unroll
 from mmupt.recipe.rounds import misplaced as misplaced_rounds
 from mmupt.recipe.sharing import idle_keys, merge_shared
 from mmupt.rewards.own.naming import locate
+from mmupt.runtime.sinks.settings import SinkSettings
 from mmupt.settings import NAME_PATTERN, NAME_RULE, Settings
 from mmupt.train.settings import EvalStage, GrpoStage, TrainingStage
 from mmupt.world.settings import WorldSettings
@@ -53,6 +54,7 @@ class Recipe(Settings):
     model: ModelSettings
     world: WorldSettings = WorldSettings()
     evaluation: EvaluationSettings | None = None
+    sinks: SinkSettings | None = None
     stages: tuple[Stage, ...] = Field(strict=False, min_length=1)
 
     @model_validator(mode="after")
