@@ -78,6 +78,7 @@ def written(folder: Path) -> list[str]:
         ["reproduce"],
         ["grade"],
         ["vote"],
+        ["doctor"],
         ["synth"],
         ["world"],
         ["recipes"],
