@@ -31,7 +31,8 @@ def _between(train: Source, test: Source, kept: dict[ImageSource, Fingerprint | 
     if same:
         yield _told(train, test, "warning", f"{count(len(same), 'question')} of it are trained on word for word", same)
     (trained, prints_a), (tested, prints_b) = _prints(train, kept), _prints(test, kept)
-    exact, close = [], []
+    exact: list[tuple[str, str]] = []
+    close: list[tuple[str, str]] = []
     for i, j in near(prints_a, prints_b):
         pair = (trained[i], tested[j])
         (exact if prints_a[i].exact == prints_b[j].exact else close).append(pair)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,9 @@ def test_wandb_offline(layout: RunLayout, guard_says: Any, monkeypatch: pytest.M
     folders = sorted((layout.root / "wandb").glob("offline-run-*"))
     names = {folder.name.rpartition("-")[2] for folder in folders}
     assert len(names) == 1, "one run, whoever continues it"
-    rows = [row for folder in folders for row in history(next(folder.glob("*.wandb")))]
+    deadline, rows = time.monotonic() + 30, []
+    while len(rows) < 8 and time.monotonic() < deadline:  # wandb's own process writes on behind `finish`
+        rows = [row for folder in folders for file in folder.glob("*.wandb") for row in history(file)]
     assert [(row["upt/step"], row["upt/reward"]) for row in rows if "upt/step" in row] == [
         (step, step / 10) for step in range(1, 8)
     ]

@@ -66,7 +66,7 @@ def load_own(name: str) -> OwnCode:
     else:
         module = _import(reference.place, name)
     target = getattr(module, reference.attribute, None)
-    source = Path(module.__file__) if getattr(module, "__file__", None) else None
+    source = Path(module.__file__) if module.__file__ is not None else None  # a namespace package has none
     if target is None:
         public = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
         raise ConfigError(

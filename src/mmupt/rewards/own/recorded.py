@@ -20,7 +20,8 @@ _KEY = "own_code"
 
 def own_names(reward: RewardSettings) -> tuple[str, ...]:
     """The rewards of the user's own among a reward and its terms."""
-    return tuple(part.name for part in (reward, *reward.terms) if part.own)
+    whole = (reward.name,) if reward.own else ()
+    return (*whole, *(term.name for term in reward.terms if term.own))
 
 
 def check_own(recipe: Recipe) -> dict[str, dict[str, str | None]]:
