@@ -85,6 +85,8 @@ def history(file: Path) -> list[dict[str, Any]]:
             at += left
             continue
         size, kind = int.from_bytes(data[at + 4 : at + 6], "little"), data[at + 6]
+        if at + 7 + size > len(data):
+            break  # still being written
         whole, at = whole + data[at + 7 : at + 7 + size], at + 7 + size
         if kind not in (1, 4):  # full, last
             continue
