@@ -80,6 +80,7 @@ def written(folder: Path) -> list[str]:
         ["reproduce"],
         ["grade"],
         ["vote"],
+        ["doctor"],
         ["synth"],
         ["world"],
         ["recipes"],

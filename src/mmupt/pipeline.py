@@ -28,12 +28,14 @@ from mmupt.recipe import Recipe, dump_recipe
 from mmupt.recipe.kinds import MakingStage
 from mmupt.report.guard import in_brief
 from mmupt.report.report import lines_to_tell, write_report
+from mmupt.rewards.own.recorded import record_own
 from mmupt.runtime.checkpoints import latest_checkpoint, load_state
 from mmupt.runtime.files import write_json
 from mmupt.runtime.metrics import MetricsLog
 from mmupt.runtime.phases import PhaseClock
 from mmupt.runtime.progress import Progress
 from mmupt.runtime.run_folder import RunFolder
+from mmupt.runtime.sinks.log import check_sinks, open_log
 from mmupt.sources import WORLD
 from mmupt.stages.kinds import MAKING, TRAINING
 from mmupt.stages.work import Work, stage_seed
@@ -55,6 +57,8 @@ def run_recipe(
     """
     root = Path(recipe.run_dir or f"runs/{recipe.name}")
     text = dump_recipe(recipe)
+    sinks = recipe.sinks if rehearsal is None else None
+    check_sinks(sinks)
     with Progress() as progress:
         progress.note(f"{recipe.name}: checking model and data")
         with preflight(recipe) as ready:
@@ -62,8 +66,9 @@ def run_recipe(
                 RunFolder.remove(root)
             with (
                 RunFolder.resume(root, text) if resume else RunFolder.create(root, text, recipe.seed) as run,
-                MetricsLog(run.metrics) as metrics,
+                open_log(sinks, run, recipe.name, recipe.model_dump(mode="json"), progress.note) as metrics,
             ):
+                record_own(recipe, run.run, progress.note)
                 Pipeline(recipe, ready, run, metrics, progress, rehearsal).run()
     return root
 
@@ -197,10 +202,12 @@ class Pipeline:
             file = self.folder.eval_json(name)
             if file.exists():
                 self.results.append(json.loads(file.read_text(encoding="utf-8")))
+                self.metrics.measured(self.results[-1])
                 continue
             result = self._evaluate(stage, questions, settings)
             self.results.append(result.summary())
             self._keep(result)
+            self.metrics.measured(self.results[-1])
             self._write_summary()
             figures = "  ".join(f"{figure} {e.value:.3f}" for figure, e in result.figures.items())
             self.progress.note(f"{name}: {figures}  unreadable {result.unreadable:.0%}")

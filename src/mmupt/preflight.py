@@ -22,6 +22,7 @@ from mmupt.models.encoding import PromptEncoder, PromptTooLong
 from mmupt.models.families.base import Family
 from mmupt.models.loading import load_family
 from mmupt.recipe import Recipe
+from mmupt.rewards.own.recorded import check_own
 from mmupt.runtime.device import pick_device
 from mmupt.runtime.layout import RunLayout
 from mmupt.sources import WORLD, blind_prompts, evaluation_sets, labeled_rows, pictures, preference_pairs
@@ -66,6 +67,7 @@ EVALUATION = "evaluation"
 def preflight(recipe: Recipe) -> Iterator[Preflight]:
     """Check and load. A world's model is built in a temporary folder, which lives as long as the context."""
     device = pick_device(recipe.model.device)
+    check_own(recipe)
     folder = Path(tempfile.mkdtemp(prefix="mmupt-"))
     try:
         path = recipe.model.path

@@ -14,6 +14,7 @@ import typer
 from mmupt import __version__
 from mmupt.cli.answers import grade, vote
 from mmupt.cli.comparing import compare
+from mmupt.cli.doctoring import doctor
 from mmupt.cli.evaluating import evaluate
 from mmupt.cli.exporting import export
 from mmupt.cli.lists import benchmarks, recipes, world
@@ -35,6 +36,7 @@ app = typer.Typer(
 _COMMANDS: dict[str, Callable[..., None]] = {
     "run": run,
     "demo": demo,
+    "doctor": doctor,
     "probe": probe,
     "plan": plan,
     "profile": profile,

@@ -29,6 +29,8 @@ from mmupt.recipe.problems import explain
 from mmupt.recipe.rounds import LOOP, Looped, unroll
 from mmupt.recipe.rounds import misplaced as misplaced_rounds
 from mmupt.recipe.sharing import idle_keys, merge_shared
+from mmupt.rewards.own.naming import locate
+from mmupt.runtime.sinks.settings import SinkSettings
 from mmupt.settings import NAME_PATTERN, NAME_RULE, Settings
 from mmupt.train.settings import EvalStage, GrpoStage, TrainingStage
 from mmupt.world.settings import WorldSettings
@@ -52,6 +54,7 @@ class Recipe(Settings):
     model: ModelSettings
     world: WorldSettings = WorldSettings()
     evaluation: EvaluationSettings | None = None
+    sinks: SinkSettings | None = None
     stages: tuple[Stage, ...] = Field(strict=False, min_length=1)
 
     @model_validator(mode="after")
@@ -102,7 +105,9 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError([f"not valid TOML: {error}", *problems], where=source) from None
+    locate(document, Path(name_or_path).parent)  # before the overrides, whose paths are the command line's
     overridden, misplaced = apply_overrides(document, parsed)
+    locate(document, Path())
     loop = document.pop(LOOP, None)
     overridden = [key for key in overridden if key[0] != LOOP]
     problems += [*misplaced, *idle_keys(document, overridden)]

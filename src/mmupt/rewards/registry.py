@@ -14,6 +14,7 @@ from mmupt.rewards.ground_truth import GroundTruth
 from mmupt.rewards.likelihood import Likelihood
 from mmupt.rewards.majority_vote import MajorityVote
 from mmupt.rewards.novelty import Novelty
+from mmupt.rewards.own.reward import build_own
 from mmupt.rewards.questioner import Questioner
 from mmupt.rewards.random_reward import RandomReward
 from mmupt.rewards.self_certainty import SelfCertainty
@@ -60,10 +61,11 @@ def build_reward(
     seed: int,
     labels: Mapping[str, LabeledPrompt] | None,
 ) -> Reward:
-    """The reward that the settings name. Raises ConfigError on one that reads labels where there are none. A label-free
-    reward is not given `labels` even where there are some."""
-    if reward.name in LABEL_FREE:
-        return LABEL_FREE[reward.name](answers, reward, tools, seed)
+    """The reward that the settings name. Raises ConfigError on one that reads labels where there are none, and on one
+    of the user's own that cannot be loaded. A label-free reward, which the user's own are too, is not given `labels`
+    even where there are some."""
+    if reward.name not in LABELED:
+        return _label_free(answers, reward, tools, seed)
     if labels is None:
         raise ConfigError(
             f'reward.name "{reward.name}" reads gold answers, and this stage has none; '
@@ -72,13 +74,19 @@ def build_reward(
     return LABELED[reward.name](answers, reward, seed, labels)
 
 
+def _label_free(answers: AnswerSettings, reward: RewardSettings, tools: Tools, seed: int) -> Reward:
+    if reward.own:
+        return build_own(answers, reward, tools, seed=seed)
+    return LABEL_FREE[reward.name](answers, reward, tools, seed)
+
+
 def _terms(answers: AnswerSettings, reward: RewardSettings, tools: Tools, seed: int) -> list[tuple[float, Reward]]:
     """The parts of a combined reward with their weights, each with the voting rules of the whole."""
     shared = {"ties": reward.ties, "quorum": reward.quorum}
     return [
         (
             term.weight,
-            LABEL_FREE[term.name](answers, RewardSettings.model_validate({"name": term.name, **shared}), tools, seed),
+            _label_free(answers, RewardSettings.model_validate({"name": term.name, **shared}), tools, seed),
         )
         for term in reward.terms
     ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from mmupt.data.settings import PAPER_SUFFIX
+from mmupt.rewards.own.naming import entry_point_names, parse_reference
 from mmupt.settings import Settings
 
 LabelFree = Literal[
@@ -25,8 +27,8 @@ LabelFree = Literal[
     "random",
     "combined",
 ]
-RewardName = Literal[LabelFree, "ground_truth"]
 LABEL_FREE: tuple[str, ...] = get_args(LabelFree)
+LABELED = ("ground_truth",)
 
 ViewName = Literal["crop", "rotate", "recolour", "rescale", "noise", "rephrase"]
 
@@ -34,12 +36,33 @@ JUDGE_PROMPT = "Question: {question} Answer: {answer} Is this answer right, yes 
 REPHRASE_PROMPT = "Say this question in other words, with the same answer. Question: {question}"
 
 
+def _known(name: str, known: tuple[str, ...]) -> str:
+    """`name` itself, if it is one of ours, or can be one of the user's (`rewards/own/naming.py`)."""
+    if name in known or parse_reference(name) is not None or name in (offered := entry_point_names()):
+        return name
+    near = difflib.get_close_matches(name, (*known, *offered), n=1)
+    raise ValueError(
+        f"must be one of {', '.join((*known, *offered))}, or one of your own such as "
+        f'"rewards.py:name" or "package.module:name", not "{name}"' + (f'; did you mean "{near[0]}"?' if near else "")
+    )
+
+
 class RewardTerm(Settings):
     """One part of a `combined` reward: the reward `name` with its default settings, normalised within the group, times
     `weight`."""
 
-    name: LabelFree
+    name: str
     weight: float = Field(default=1.0, gt=0)
+
+    @field_validator("name")
+    @classmethod
+    def _label_free(cls, name: str) -> str:
+        return _known(name, LABEL_FREE)
+
+    @property
+    def own(self) -> bool:
+        """Whether it is a reward of the user's own."""
+        return self.name not in LABEL_FREE
 
     @model_validator(mode="after")
     def _simple(self) -> RewardTerm:
@@ -62,9 +85,10 @@ class RewardSettings(Settings):
     should be empty there), `terms` (combined).
 
     In a recipe, a stage that names no reward gets the one of its kind: `rl` "ground_truth", `upt` "start_vote".
+    `name` may also be a reward of the user's own (`rewards/own/naming.py`), which is label-free like all of `upt`.
     """
 
-    name: RewardName = "majority_vote"
+    name: str = "majority_vote"
     ties: Literal["none", "first", "random"] = "none"
     quorum: float = Field(default=0.0, ge=0, le=1)
     entropy_band: tuple[float, float] | None = Field(default=None, strict=False)
@@ -80,6 +104,16 @@ class RewardSettings(Settings):
     repetition_weight: float = Field(default=1.0, ge=0)
     answer_suffix: str = PAPER_SUFFIX
     terms: tuple[RewardTerm, ...] = Field(default=(), strict=False)
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_reward(cls, name: str) -> str:
+        return _known(name, (*LABEL_FREE, *LABELED))
+
+    @property
+    def own(self) -> bool:
+        """Whether it is a reward of the user's own."""
+        return self.name not in (*LABEL_FREE, *LABELED)
 
     @model_validator(mode="after")
     def _read_by_the_reward(self) -> RewardSettings:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from mmupt.errors import RunFolderError
 from mmupt.runtime.files import replacing, to_json
@@ -33,6 +33,10 @@ class MetricsLog:
         """Writes one record, for instance {"stage": "upt", "kind": "upt", "step": 3, "reward": 0.61}."""
         self._file.write(to_json(record).encode("ascii") + b"\n")
         self._file.flush()
+
+    def measured(self, result: Mapping[str, Any]) -> None:
+        """A measurement (`Evaluation.summary`), new or taken over from before an interruption. The log does not keep
+        it, as `evals/` does; whoever follows the log may want to know (`runtime/sinks/log.py`)."""
 
     def truncate_after(self, stage: str, step: int, stages: Sequence[str]) -> None:
         """Drops all that was logged behind step `step` of `stage`, atomically: the run goes on from a checkpoint there.
