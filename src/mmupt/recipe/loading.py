@@ -29,6 +29,7 @@ from mmupt.recipe.problems import explain
 from mmupt.recipe.rounds import LOOP, Looped, unroll
 from mmupt.recipe.rounds import misplaced as misplaced_rounds
 from mmupt.recipe.sharing import idle_keys, merge_shared
+from mmupt.runtime.settings import ProcessSettings
 from mmupt.settings import NAME_PATTERN, NAME_RULE, Settings
 from mmupt.train.settings import EvalStage, GrpoStage, TrainingStage
 from mmupt.world.settings import WorldSettings
@@ -52,6 +53,7 @@ class Recipe(Settings):
     model: ModelSettings
     world: WorldSettings = WorldSettings()
     evaluation: EvaluationSettings | None = None
+    processes: ProcessSettings = ProcessSettings()
     stages: tuple[Stage, ...] = Field(strict=False, min_length=1)
 
     @model_validator(mode="after")
