@@ -1,12 +1,12 @@
 """A model whose trained weights are spread over processes (FSDP2), for the forwards that have a backward pass.
 
-Beside it every process keeps the plain model, which samples, is measured and is asked for rewards: those forward as often
-and as long as each process needs, and a sharded model would make all of them wait for each other at every layer. So the
-frozen weights are not sharded at all, they are the plain model's own; and what is gathered behind an update goes into the
-plain model once.
+Beside it every process keeps the plain model, which samples, is measured and is asked for rewards: those forward as
+often and as long as each process needs, and a sharded model would make all of them wait for each other at every layer.
+So frozen weights are not sharded at all, they are the plain model's own; and what is gathered behind an update goes
+into the plain model once.
 
-Every process has to forward and to go back equally often, and through the same modules: `idle` is for one that has nothing
-to do, and a row without pictures shows a trained vision tower a grey one, whose gradient is zero.
+Every process has to forward and to go back equally often, and through the same modules: `idle` is for one that has
+nothing to do, and a row without pictures shows a trained vision tower a grey one, whose gradient is zero.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
     processes.first(lambda: write_groups(path, groups))     # one does it, and all know that it is done
     processes.agree("step 3", digest)                       # or the run ends, and says who differs
 
-`Processes` is the one process of a plain run, in which all of this is nothing but a call. `Ranks` are the processes that
+`Processes` is the one process of a plain run, in which all of this is nothing but a call. `Ranks` are those that
 torchrun has started. Everything here is collective: all of them come by, in the same order, with the same arguments.
 What goes wrong in one of them is raised in all of them, with the rank in front.
 """

@@ -1,5 +1,5 @@
-"""`[processes]`: how the processes of a run that torchrun starts work together. How many there are is for torchrun to say,
-and may change whenever a run is resumed."""
+"""`[processes]`: how the processes that torchrun starts for a run work together. How many there are is for torchrun to
+say, and may change whenever a run is resumed."""
 
 from __future__ import annotations
 

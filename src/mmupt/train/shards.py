@@ -1,8 +1,8 @@
 """The optimiser's state in a checkpoint that several processes write: each its own part, through
 `torch.distributed.checkpoint`, which puts the parts together again for any number of processes.
 
-The parts are safetensors files (`HuggingFaceStorageWriter`): torch's own format has a pickle in it. AdamW's step counts,
-one a parameter, lie beside them as JSON.
+The parts are safetensors files (`HuggingFaceStorageWriter`): torch's own format has a pickle in it. AdamW's step
+counts, one a parameter, lie beside them as JSON.
 """
 
 from __future__ import annotations
