@@ -88,23 +88,23 @@ class _Forward(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """(log-probs, entropy), a tuple because FSDP2 looks for tensors in it. `shown` are pictures that count for
         nothing."""
-        model = self.model
         # Under autocast a weight's copy in the forward's dtype would outlive the layer it was gathered for.
         caching = torch.is_autocast_cache_enabled()
         torch.set_autocast_cache_enabled(False)
         try:
+            grey = self._looked_at(shown)  # the tower comes first in every process, and last in the backward pass
             found = policy_logprobs(
-                self._loaded, batch, temperature=temperature, chunk=chunk, entropy=entropy, model=model
+                self._loaded, batch, temperature=temperature, chunk=chunk, entropy=entropy, model=self.model
             )
-            logprobs_T = found.logprobs_T
-            if shown:
-                with self._loaded.autocast():
-                    features_ND = self._loaded.pictures(model, shown)
-                assert features_ND is not None
-                logprobs_T = logprobs_T + 0.0 * features_ND.float().sum()
         finally:
             torch.set_autocast_cache_enabled(caching)
-        return logprobs_T, found.entropy_T
+        return found.logprobs_T + grey, found.entropy_T
+
+    def _looked_at(self, pictures: tuple[Picture, ...]) -> Tensor | float:
+        """0, with all of the tower behind it where there are pictures."""
+        with self._loaded.autocast():
+            features_ND = self._loaded.pictures(self.model, pictures)
+        return 0.0 if features_ND is None else 0.0 * features_ND.float().sum()
 
 
 def _sharded(loaded: LoadedModel, mesh: DeviceMesh, settings: ProcessSettings) -> nn.Module:
