@@ -7,7 +7,7 @@ import shlex
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -100,9 +100,10 @@ def launch(
             _run(recipe, begun, resume=resume, overwrite=overwrite, processes=processes)
 
 
-def _run(recipe: Recipe, begun: Path, *, resume: bool, overwrite: bool, **together: Processes) -> None:
-    """`together` holds the processes, where there are several."""
-    main = all(processes.main for processes in together.values())
+def _run(recipe: Recipe, begun: Path, *, resume: bool, overwrite: bool, processes: Processes | None = None) -> None:
+    """`processes` where there are several."""
+    together: Any = {} if processes is None else {"processes": processes}
+    main = processes is None or processes.main
     started = time.time()
     try:
         from mmupt.pipeline import run_recipe

@@ -60,7 +60,7 @@ class ShardedModel:
     def publish(self) -> None:
         """The plain model has the weights of now, one gathered after another. Collective."""
         for shard, whole in self._pairs:
-            whole.copy_(shard.to(self.loaded.device).full_tensor())
+            whole.copy_(_shard(shard.to(self.loaded.device)).full_tensor())
 
     @torch.no_grad()
     def take_over(self) -> None:

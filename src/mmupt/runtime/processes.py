@@ -134,6 +134,7 @@ class Ranks(Processes):
     def __init__(self, launch: Launch, *, device_name: str, timeout_minutes: int) -> None:
         """Meets the others. ConfigError where the device cannot be had by each process for itself."""
         import torch.distributed as dist
+        from torch._C._distributed_c10d import PrefixStore
         from torch.distributed.rendezvous import rendezvous
 
         self.rank, self.size, self.local_rank = launch.rank, launch.size, launch.local_rank
@@ -145,7 +146,7 @@ class Ranks(Processes):
         timeout = timedelta(minutes=timeout_minutes)
         self._store, _, _ = next(rendezvous("env://", self.rank, self.size, timeout=timeout))
         dist.init_process_group(
-            backend, store=dist.PrefixStore("group", self._store), rank=self.rank, world_size=self.size, timeout=timeout
+            backend, store=PrefixStore("group", self._store), rank=self.rank, world_size=self.size, timeout=timeout
         )
         self._dist: Any = dist
         self._waits = 0
@@ -179,23 +180,11 @@ class Ranks(Processes):
             raise agreed(error)
         if isinstance(box[0], _Failure):
             raise box[0].raised(named=False)
-        return box[0]  # type: ignore[no-any-return]
+        return box[0]
 
     def each(self, make: Callable[[], T]) -> T:
-        result: Any = None
-        error: Exception | None = None
-        try:
-            result = make()
-        except Exception as raised:
-            error = raised
-        failures = self.gather(_Failure.of(self.rank, error) if error is not None else None)
-        first = next((failure for failure in failures if failure is not None), None)
-        if first is None:
-            return result  # type: ignore[no-any-return]
-        if error is not None and not isinstance(error, MmuptError):
-            raise error  # this process is the one to show the traceback
-        everywhere = all(failure is not None and failure.message == first.message for failure in failures)
-        raise first.raised(named=not everywhere) from error
+        result, _ = self._done(make, tell=False)
+        return result
 
     def gather(self, value: T) -> list[T]:
         found: list[Any] = [None] * self.size
@@ -205,7 +194,7 @@ class Ranks(Processes):
     def map(self, items: Sequence[T], costs: Sequence[float], work: Callable[[list[T]], Sequence[R]]) -> list[R]:
         shares = divided(costs, self.size)
         mine = shares[self.rank]
-        results = self.gather(self.each(lambda: list(work([items[i] for i in mine]))))
+        _, results = self._done(lambda: list(work([items[i] for i in mine])), tell=True)
         found: dict[int, R] = {}
         for share, worked in zip(shares, results, strict=True):
             found.update(zip(share, worked, strict=True))
@@ -221,9 +210,28 @@ class Ranks(Processes):
             return False
         try:
             told: bytes = self._store.compare_set(_ENDED, "", str(self.rank))
-        except RuntimeError:  # the store has ended before this process
-            return not isinstance(error, RuntimeError)
+        except RuntimeError:  # the store has ended with the process that held it, which has told what all know
+            return not isinstance(error, RuntimeError) and not getattr(error, "agreed", False)
         return told == str(self.rank).encode()
+
+    def _done(self, make: Callable[[], T], *, tell: bool) -> tuple[T, list[T]]:
+        """What `make` has returned here, and in all processes if they are to `tell` it."""
+        result: Any = None
+        error: Exception | None = None
+        try:
+            result = make()
+        except Exception as raised:
+            error = raised
+        failure = _Failure.of(self.rank, error) if error is not None else None
+        told = self.gather((failure, result if tell else None))
+        failures = [failed for failed, _ in told]
+        first = next((failed for failed in failures if failed is not None), None)
+        if first is None:
+            return result, [found for _, found in told]
+        if error is not None and not isinstance(error, MmuptError):
+            raise error  # this process is the one to show the traceback
+        everywhere = all(failed is not None and failed.message == first.message for failed in failures)
+        raise first.raised(named=not everywhere) from error
 
     def _wait(self, key: str) -> None:
         """For as long as the first process takes, or until somebody says that the run has ended."""

@@ -15,6 +15,9 @@ from typing import Any
 import torch
 import torch.distributed.checkpoint as dcp
 from torch import Tensor, nn
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
 
 from mmupt.errors import ConfigError, RunFolderError
 from mmupt.runtime.files import write_json
@@ -30,7 +33,8 @@ def write_shards(
 ) -> None:
     """What this process holds of AdamW's state for the parameters `trained`, by their names. Collective."""
     writer = _io("HuggingFaceStorageWriter")
-    state, steps = {}, {}
+    state: dict[str, Tensor] = {}
+    steps: dict[str, float] = {}
     for name, parameter in trained.items():
         moments = optimizer.state.get(parameter, {})
         if moments:
@@ -38,7 +42,7 @@ def write_shards(
             steps[name] = float(moments["step"])
     folder.mkdir(exist_ok=True)  # whoever comes first
     if state:
-        dcp.save(state, storage_writer=writer(str(folder), save_distributed=True))
+        save(state, storage_writer=writer(str(folder), save_distributed=True))
     if main:
         write_json(folder / _STEPS, steps)
 
@@ -54,8 +58,8 @@ def read_shards(folder: Path, trained: Mapping[str, nn.Parameter], optimizer: to
             f"{name}.{moment}": torch.zeros_like(trained[name].detach()) for name in steps for moment in _MOMENTS
         }
         if state:
-            dcp.load(state, storage_reader=reader(str(folder)))
-    except (OSError, ValueError, KeyError, RuntimeError, dcp.CheckpointException) as error:
+            load(state, storage_reader=reader(str(folder)))
+    except (OSError, ValueError, KeyError, RuntimeError, CheckpointException) as error:
         raise RunFolderError(
             f"{folder}: the optimiser's state cannot be read ({error}); go on from an older checkpoint"
         ) from error
