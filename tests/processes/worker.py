@@ -4,7 +4,8 @@
 
 GROUPS is JSON: [{"size": 2, "log": path, "jobs": [{"argv": ["run", ...]}, ...]}, ...]. The processes of a group do its
 jobs one after another. A job may hold a fault: "stop" is the number of the update, from 1, in which the run is
-interrupted everywhere; "fail" is [rank, how], see `with_faults`. Exit codes are printed as JSON, one list a group.
+interrupted everywhere; "back" maps a step to that which the guard goes back to behind it; "fail" is [rank, how], see
+`with_faults`. Exit codes are printed as JSON, one list a group.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import mmupt.pipeline
 from mmupt.engines.hf import HFEngine
 from mmupt.errors import EngineError
 from mmupt.train import grpo
+from mmupt.train.guarding import Guarding, Outcome
 from mmupt.train.policy import ShardedPolicy
 
 
@@ -67,6 +69,9 @@ def act(rank: int, group: dict[str, Any], ports: list[int]) -> None:
 def with_faults(rank: int, job: dict[str, Any]) -> None:
     if "stop" in job:
         grpo.update_policy = interrupting(grpo.update_policy, job["stop"])
+    if "back" in job:
+        Guarding.best_step = 2  # type: ignore[assignment]  (a checkpoint to keep)
+        Guarding.after = lambda self, step, *_: Outcome(go_back_to=job["back"].get(str(step)))  # type: ignore
     who, how = job.get("fail", (None, None))
     if who != rank:
         return
