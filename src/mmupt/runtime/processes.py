@@ -227,7 +227,8 @@ class Ranks(Processes):
         failures = [failed for failed, _ in told]
         first = next((failed for failed in failures if failed is not None), None)
         if first is None:
-            return result, [found for _, found in told]
+            brought: list[Any] = [found for _, found in told]
+            return result, brought
         if error is not None and not isinstance(error, MmuptError):
             raise error  # this process is the one to show the traceback
         everywhere = all(failed is not None and failed.message == first.message for failed in failures)
