@@ -25,14 +25,14 @@ Work = Callable[..., list[Any]]
 
 
 def same_training(one: Path, many: Path, stage: str, start: Path) -> None:
-    """Losses, gradient norms and weights within CLOSE, of weights that have moved a hundred times as far."""
+    """Losses, gradient norms and weights within CLOSE, of weights that have moved twenty times as far."""
     pairs = list(zip(read_metrics(one / "metrics.jsonl"), read_metrics(many / "metrics.jsonl"), strict=True))
     for alone, together in pairs:
         for name in ("loss", "grad_norm", "kl", "entropy", "tokens"):
             if name in alone:
                 assert together[name] == pytest.approx(alone[name], rel=1e-4, abs=CLOSE), (stage, alone["step"], name)
     assert apart(weights(one, stage), weights(many, stage)) < CLOSE, stage
-    assert apart(weights(one, stage), load_file(start / "model.safetensors")) > 100 * CLOSE, stage
+    assert apart(weights(one, stage), load_file(start / "model.safetensors")) > 20 * CLOSE, stage
 
 
 def test_one_two_and_four_processes_train_the_same(
@@ -58,7 +58,8 @@ def test_other_kinds_of_training_are_the_same_too(
     rows = world_split(WorldSettings(sft_size=7), "sft")
     pairs = [PreferencePair(b.prompt, f"{b.solution}", f"{a.solution}?") for a, b in pairwise(rows)]
     chosen = write_jsonl(tmp_path / "pairs", "train", pairs)
-    learning = {"batch_size": 6, "optimizer": {"lr": 3e-4}}
+    # AdamW's first step makes as much of a gradient of 1e-8 as of any other; eps keeps float error from deciding it.
+    learning = {"batch_size": 6, "optimizer": {"lr": 3e-4, "eps": 1e-6}}
     short = {**UPT, "steps": 2, "algo": {"kl_coef": 0.5}}
     recipes = {
         "frozen": recipe("frozen", short, model={"freeze": ["vision", "projector"]}),
