@@ -20,8 +20,9 @@ Work = Callable[..., list[Any]]
 MADE = {
     "kind": "targets",
     "name": "own",
-    "keep": "all",
-    "data": {"path": "world:unlabeled", "limit": 5},
+    "keep": "data",  # a fresh model has no answers to imitate, but it does describe
+    "describe": True,
+    "data": {"path": "world:sft", "limit": 5},
     "rollout": {**UPT["rollout"], "prompts_at_once": 3},
 }
 GUARDED = {
@@ -41,7 +42,7 @@ def test_all_that_is_sampled_and_measured_is_the_same(recipe: Recipe, work: Work
         "all",
         MADE,
         GUARDED,
-        world={"unlabeled_size": 90, "test_size": 5},
+        world={"unlabeled_size": 90, "sft_size": 6, "test_size": 5},
         evaluation={**EVALUATION, "every_stage": False},
     )
     one, two = (RunLayout(tmp_path / name) for name in ("one", "two"))

@@ -11,6 +11,7 @@ What goes wrong in one of them is raised in all of them, with the rank in front.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,7 +28,10 @@ from mmupt.runtime.launch import Launch
 T = TypeVar("T")
 R = TypeVar("R")
 
-_POLL = timedelta(seconds=5)
+_SHORTEST, _LONGEST = 0.001, 0.2
+"""Seconds between two looks at whether the first process is done."""
+_PATIENCE = 60.0
+"""Seconds for which a process that has nothing to tell of an error lets the one that has finish."""
 _ENDED = "mmupt/ended"
 
 
@@ -201,14 +205,18 @@ class Ranks(Processes):
         return [found[i] for i in range(len(items))]
 
     def end(self, error: BaseException | None) -> bool:
-        """Behind the run. After an `error`, whether this is the process that tells of it: the first that comes."""
+        """Behind the run. After an `error`, whether this is the process that tells of it: the first that comes, or, of
+        what all raise alike, the first by rank, which may have files to close. The others let it finish."""
         if error is None:
             self._dist.barrier()
             self._dist.destroy_process_group()
             return False
-        if isinstance(error, LostPeer):
-            return False
         try:
+            if isinstance(error, LostPeer) or (getattr(error, "agreed", False) and not self.main):
+                until = time.monotonic() + _PATIENCE
+                while not self._store.check([_ENDED]) and time.monotonic() < until:
+                    time.sleep(_LONGEST)
+                return False
             told: bytes = self._store.compare_set(_ENDED, "", str(self.rank))
         except RuntimeError:  # the store has ended with the process that held it, which has told what all know
             return not isinstance(error, RuntimeError) and not getattr(error, "agreed", False)
@@ -236,13 +244,12 @@ class Ranks(Processes):
 
     def _wait(self, key: str) -> None:
         """For as long as the first process takes, or until somebody says that the run has ended."""
-        while True:
-            try:
-                self._store.wait([key], _POLL)
-                return
-            except RuntimeError:  # a timeout, or a lost store
-                if self._store.check([_ENDED]):
-                    raise LostPeer("another process has ended the run") from None
+        pause = _SHORTEST
+        while not self._store.check([key]):  # waiting inside the store would write a warning at every timeout
+            if self._store.check([_ENDED]):
+                raise LostPeer("another process has ended the run")
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST)
 
 
 def divided(costs: Sequence[float], ranks: int) -> list[list[int]]:
