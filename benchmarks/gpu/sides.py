@@ -12,6 +12,7 @@ from mmupt.data.settings import DataSettings
 from mmupt.engines.settings import RolloutSettings
 from mmupt.models.loading import LoadedModel
 from mmupt.runtime.phases import PhaseClock
+from mmupt.train.policy import Policy
 from mmupt.train.settings import GrpoStage
 from mmupt.train.update import ScoredGroup, UpdateStats, accumulate_gradients
 
@@ -34,7 +35,7 @@ def our_update(loaded: LoadedModel, group: ScoredGroup, chunk: int) -> None:
         logprob_chunk=chunk,
     )
     loaded.model.zero_grad(set_to_none=True)
-    accumulate_gradients(stage, loaded, [group], [None], None, UpdateStats(), PhaseClock())
+    accumulate_gradients(stage, Policy(loaded), [group], [None], None, UpdateStats(), PhaseClock())
 
 
 class TrlSide:

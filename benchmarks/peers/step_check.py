@@ -20,6 +20,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from mmupt.models.start import StartModel
 from mmupt.runtime.phases import PhaseClock
 from mmupt.train.optimizer import build_optimizer
+from mmupt.train.policy import Policy
 from mmupt.train.update import ScoredGroup, update_policy
 
 NOISE = 0.02  # of the reference's weights, relative to the spread of each tensor
@@ -77,18 +78,19 @@ def naive(task: Task, scored: ScoredGroup) -> tuple[dict[str, Tensor], list[Tens
 def ours(task: Task) -> tuple[ScoredGroup, dict[str, Tensor], float]:
     """The group, the gradients as the optimiser sees them, and how far packed log-probs are from the sampled ones."""
     stage, loaded = stage_of(task), load(task)
+    policy = Policy(loaded)
     unclipped = stage.optimizer.model_copy(update={"max_grad_norm": 1e9})
     stage = stage.model_copy(update={"optimizer": unclipped})
     scored = score(stage, sample(task, stage, loaded, 0)[:1])
     reference = StartModel(loaded, lambda: add_noise(load(task).model)) if task.beta else None
-    optimizer = build_optimizer(loaded.model, stage.optimizer)
+    optimizer = build_optimizer(policy.trained.values(), stage.optimizer)
     gradients: dict[str, Tensor] = {}
 
     def keep(*_: object) -> None:
         gradients.update({n: p.grad.clone() for n, p in loaded.model.named_parameters() if p.grad is not None})
 
     optimizer.register_step_pre_hook(keep)
-    stats = update_policy(stage, loaded, optimizer, scored, reference, [stage.optimizer.lr], PhaseClock())
+    stats = update_policy(stage, policy, optimizer, scored, reference, [stage.optimizer.lr], PhaseClock())
     return scored[0], gradients, stats.means()["mismatch_max"]
 
 

@@ -43,6 +43,7 @@ from mmupt.rollout.prepare import Prepared
 from mmupt.rollout.single_turn import sample_groups
 from mmupt.runtime.phases import PhaseClock
 from mmupt.train.optimizer import build_optimizer
+from mmupt.train.policy import Policy
 from mmupt.train.settings import GrpoStage, OptimizerSettings
 from mmupt.train.update import ScoredGroup, update_policy
 from mmupt.types import ImageSource, Prompt, RolloutGroup
@@ -96,11 +97,12 @@ def score(stage: GrpoStage, groups: Sequence[RolloutGroup]) -> list[ScoredGroup]
 
 def steps(task: Task) -> list[dict[str, float]]:
     stage, loaded, clock = stage_of(task), load(task), PhaseClock()
+    policy = Policy(loaded)
     reference = None
     if task.beta:
         frozen = load(task).model  # before the clock runs
         reference = StartModel(loaded, lambda: frozen)
-    optimizer = build_optimizer(loaded.model, stage.optimizer)
+    optimizer = build_optimizer(policy.trained.values(), stage.optimizer)
     records = []
     for step in range(task.steps):
         began = time.perf_counter()
@@ -108,7 +110,7 @@ def steps(task: Task) -> list[dict[str, float]]:
         sampled = time.perf_counter()
         scored = score(stage, groups)
         updating = time.perf_counter()
-        update_policy(stage, loaded, optimizer, scored, reference, [stage.optimizer.lr], clock)
+        update_policy(stage, policy, optimizer, scored, reference, [stage.optimizer.lr], clock)
         ended = time.perf_counter()
         records.append({"generation": sampled - began, "update": ended - updating, "step": ended - began})
     return records

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 
 class MmuptError(Exception):
-    """A problem the user can fix; shown without a traceback, exit code 2."""
+    """A problem the user can fix; shown without a traceback, exit code 2. `agreed` where several processes run and all
+    of them raise it alike, so that it says of itself whose it is."""
+
+    agreed = False
 
 
 class ConfigError(MmuptError):

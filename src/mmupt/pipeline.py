@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import socket
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TextIO
 
 from torch import nn
 
 from mmupt.data.settings import ReadingStage
+from mmupt.engines.base import Engine
 from mmupt.engines.choice import Engines
+from mmupt.engines.divided import led
 from mmupt.engines.hf import HFEngine
 from mmupt.errors import MmuptError, RunFolderError
 from mmupt.evals.records import write_records
@@ -31,11 +37,14 @@ from mmupt.report.report import lines_to_tell, write_report
 from mmupt.rewards.own.recorded import record_own
 from mmupt.runtime.checkpoints import latest_checkpoint, load_state
 from mmupt.runtime.files import write_json
+from mmupt.runtime.layout import RunLayout
 from mmupt.runtime.metrics import MetricsLog
 from mmupt.runtime.phases import PhaseClock
+from mmupt.runtime.processes import ALONE, Processes
 from mmupt.runtime.progress import Progress
 from mmupt.runtime.run_folder import RunFolder
 from mmupt.runtime.sinks.log import check_sinks, open_log
+from mmupt.runtime.sinks.settings import SinkSettings
 from mmupt.sources import WORLD
 from mmupt.stages.kinds import MAKING, TRAINING
 from mmupt.stages.work import Work, stage_seed
@@ -47,54 +56,104 @@ START = "base"
 
 
 def run_recipe(
-    recipe: Recipe, *, resume: bool = False, overwrite: bool = False, rehearsal: PhaseClock | None = None
+    recipe: Recipe,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    rehearsal: PhaseClock | None = None,
+    processes: Processes = ALONE,
 ) -> Path:
     """Run every stage of `recipe` in its run folder, which is returned.
 
     What can be checked is checked before the folder is made. With `resume`, finished stages and measurements are taken
     over and the stage that was interrupted goes on from its last checkpoint. `overwrite` removes an earlier run first.
     A `rehearsal` is run for its metrics alone, timed by the clock given: it keeps no model and writes no report.
+
+    Where several `processes` run, all of them call this. The first one holds the run folder, writes and talks; the
+    others see the folder, and what they would say goes nowhere.
     """
     root = Path(recipe.run_dir or f"runs/{recipe.name}")
-    text = dump_recipe(recipe)
-    sinks = recipe.sinks if rehearsal is None else None
-    check_sinks(sinks)
-    with Progress() as progress:
+    sinks = recipe.sinks if rehearsal is None and processes.main else None
+    with ExitStack() as stack:
+        progress = stack.enter_context(Progress(None if processes.main else _nowhere(stack)))
         progress.note(f"{recipe.name}: checking model and data")
-        with preflight(recipe) as ready:
-            if overwrite and not resume and root.exists():
-                RunFolder.remove(root)
-            with (
-                RunFolder.resume(root, text) if resume else RunFolder.create(root, text, recipe.seed) as run,
-                open_log(sinks, run, recipe.name, recipe.model_dump(mode="json"), progress.note) as metrics,
-            ):
-                record_own(recipe, run.run, progress.note)
-                Pipeline(recipe, ready, run, metrics, progress, rehearsal).run()
+        processes.each(lambda: check_sinks(sinks))
+        ready = processes.each(lambda: stack.enter_context(preflight(recipe, processes)))
+        processes.first(lambda: _hold(stack, _run_folder(recipe, root, resume, overwrite)))
+        run = RunLayout(root)
+        _seen_by_all(run, processes)
+        metrics = stack.enter_context(_log(recipe, run, sinks, progress) if processes.main else _no_log())
+        Pipeline(recipe, ready, run, metrics, progress, rehearsal, processes).run()
     return root
+
+
+def _run_folder(recipe: Recipe, root: Path, resume: bool, overwrite: bool) -> RunFolder:
+    text = dump_recipe(recipe)
+    if overwrite and not resume and root.exists():
+        RunFolder.remove(root)
+    return RunFolder.resume(root, text) if resume else RunFolder.create(root, text, recipe.seed)
+
+
+def _hold(stack: ExitStack, folder: RunFolder) -> None:
+    stack.enter_context(folder)
+
+
+def _seen_by_all(run: RunLayout, processes: Processes) -> None:
+    """RunFolderError where a process is on a machine that has another folder of this name, or none."""
+    written = processes.first(lambda: run.run.read_text(encoding="utf-8"))
+
+    def look() -> None:
+        if not run.run.exists() or run.run.read_text(encoding="utf-8") != written:
+            raise RunFolderError(
+                f"{run.root}: is not the run folder of rank 0 as seen from {socket.gethostname()}; put it on a file "
+                "system that all nodes share"
+            )
+
+    processes.each(look)
+
+
+def _log(recipe: Recipe, run: RunLayout, sinks: SinkSettings | None, progress: Progress) -> MetricsLog:
+    """The log of the process that holds the run folder, and on record what code of the user's rewards from here on."""
+    record_own(recipe, run.run, progress.note)
+    return open_log(sinks, run, recipe.name, recipe.model_dump(mode="json"), progress.note)
+
+
+def _no_log() -> MetricsLog:
+    return MetricsLog(Path(os.devnull))
+
+
+def _nowhere(stack: ExitStack) -> TextIO:
+    return stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
 
 
 @dataclass(slots=True)
 class Pipeline:
-    """One run. `model_path` is the newest model on the disk, `loaded` the same in memory once somebody needs it."""
+    """One run. `model_path` is the newest model on the disk, `loaded` the same in memory once somebody needs it. All
+    `processes` go through the stages side by side; what is read off the run folder to decide what comes next, the first
+    one reads for all."""
 
     recipe: Recipe
     ready: Preflight
-    folder: RunFolder
+    folder: RunLayout
     metrics: MetricsLog
     progress: Progress
     rehearsal: PhaseClock | None = None
+    processes: Processes = ALONE
     model_path: str = field(init=False)
     loaded: LoadedModel | None = field(default=None, init=False)
     results: list[dict[str, object]] = field(default_factory=list, init=False)
     _earlier_seconds: float = field(default=0.0, init=False)
     _began: float = field(default_factory=time.perf_counter, init=False)
-    _engines: Engines = field(default_factory=Engines, init=False)
+    _engines: Engines = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._engines = Engines(self.processes)
 
     def run(self) -> None:
         """All stages, then summary and report, which are written also when something stops the run."""
-        self.model_path = self._start_model()
-        self._check_model_of_run()
-        self._earlier_seconds = _seconds_so_far(self.folder)
+        self.model_path = self.processes.first(self._start_model)
+        self.processes.first(self._check_model_of_run)
+        self._earlier_seconds = self.processes.first(lambda: _seconds_so_far(self.folder))
         for name, count in self.ready.skipped.items():
             self.progress.note(f'{name}: {count} rows cannot be used and are left out (bad_rows = "skip")')
         try:
@@ -115,7 +174,7 @@ class Pipeline:
                 assert evaluation is not None, "a recipe with an eval stage has an [evaluation] table"
                 self._measure(stage.name, evaluation)
                 continue
-            if self._ended(stage):
+            if self.processes.first(partial(self._ended, stage)):
                 self.progress.note(f"{stage.name}: left out, as the guard has ended the stage that it follows")
                 continue
             if stage.data.maker is not None:
@@ -132,11 +191,13 @@ class Pipeline:
         if not (self.folder.made(stage.name) / "train.jsonl").exists():
             self.metrics.truncate_after(stage.name, 0, [s.name for s in self.recipe.stages])
         self.progress.note(f"{stage.name}: {_what(stage, self.ready)}")
-        MAKING[stage.kind](stage, self._work(stage, self._model(), None))
+        work = self._work(stage, self._model(), None)
+        engine = work.engines.of(stage.rollout, stage.prompt, work.context.clock)(work.model)
+        led(self.processes, engine, lambda lent: MAKING[stage.kind](stage, work.leading(lent)))
 
     def _train(self, stage: TrainingStage) -> None:
         """Train, and hand the result on through the disk, unless that was done before the run was interrupted."""
-        checkpoint = latest_checkpoint(self.folder.checkpoints(stage.name))
+        checkpoint = self.processes.first(lambda: latest_checkpoint(self.folder.checkpoints(stage.name)))
         state = load_state(checkpoint) if checkpoint is not None else {}
         if checkpoint is not None and state.get("finished"):
             self.model_path, self.loaded = str(checkpoint), None
@@ -149,7 +210,7 @@ class Pipeline:
         if settings.lora is not None:
             model = attach_adapter(self._model(), settings.lora, stage_seed(self.recipe, stage.name))
         elif checkpoint is not None:
-            model = load_model(str(checkpoint), settings, self.ready.device)
+            model = self._load(str(checkpoint))
         else:
             model = self._model()
         work = self._work(stage, model, checkpoint)
@@ -171,6 +232,7 @@ class Pipeline:
             stage_seed(self.recipe, stage.name),
             resumed,
             self.rehearsal or PhaseClock(),
+            self.processes,
         )
         again = partial(self._read_again, self.model_path)
         return Work(
@@ -199,32 +261,32 @@ class Pipeline:
         """The model as it is now, on every set; what was measured before the run was interrupted is taken over."""
         for questions in self.ready.sets:
             name = questions.measurement(stage)
-            file = self.folder.eval_json(name)
-            if file.exists():
-                self.results.append(json.loads(file.read_text(encoding="utf-8")))
-                self.metrics.measured(self.results[-1])
+            kept = self.processes.first(partial(_read_if_there, self.folder.eval_json(name)))
+            if kept is not None:
+                self.results.append(kept)
+                self.metrics.measured(kept)
                 continue
-            result = self._evaluate(stage, questions, settings)
-            self.results.append(result.summary())
-            self._keep(result)
-            self.metrics.measured(self.results[-1])
-            self._write_summary()
-            figures = "  ".join(f"{figure} {e.value:.3f}" for figure, e in result.figures.items())
-            self.progress.note(f"{name}: {figures}  unreadable {result.unreadable:.0%}")
+            engine = HFEngine(self._model(), settings.prompts_at_once)
+            led(self.processes, engine, partial(self._evaluate, stage, questions, settings))
 
-    def _evaluate(self, stage: str, questions: EvaluationSet, settings: EvaluationSettings) -> Evaluation:
+    def _evaluate(self, stage: str, questions: EvaluationSet, settings: EvaluationSettings, engine: Engine) -> None:
         name = questions.measurement(stage)
-        model = self._model()
-        return evaluate(
+        result = evaluate(
             stage,
             questions,
-            PromptEncoder(model.family, settings.prompt),
-            HFEngine(model, settings.prompts_at_once),
+            PromptEncoder(self._model().family, settings.prompt),
+            engine,
             settings,
             seed=self.recipe.seed,
             progress=self.progress,
             places=Places(self.folder.eval_parts(name), self.folder.eval_judge(name)),
         )
+        self.results.append(result.summary())
+        self._keep(result)
+        self.metrics.measured(self.results[-1])
+        self._write_summary()
+        figures = "  ".join(f"{figure} {e.value:.3f}" for figure, e in result.figures.items())
+        self.progress.note(f"{name}: {figures}  unreadable {result.unreadable:.0%}")
 
     def _keep(self, result: Evaluation) -> None:
         write_records(self.folder.eval_parquet(result.name), result.set.name, result.questions)
@@ -233,8 +295,12 @@ class Pipeline:
 
     def _model(self) -> LoadedModel:
         if self.loaded is None:
-            self.loaded = load_model(self.model_path, self.recipe.model, self.ready.device)
+            self.loaded = self._load(self.model_path)
         return self.loaded
+
+    def _load(self, path: str) -> LoadedModel:
+        """Collective: what one process cannot read, no other one need read."""
+        return self.processes.each(lambda: load_model(path, self.recipe.model, self.ready.device))
 
     def _start_model(self) -> str:
         """The world's model belongs to the run: it is kept in the run folder, built once."""
@@ -269,7 +335,7 @@ class Pipeline:
 
     def _close(self) -> None:
         """Summary, report, and in the terminal the same results and warnings as in the report."""
-        if self.rehearsal is not None:
+        if self.rehearsal is not None or not self.processes.main:
             return
         self._write_summary()
         self._show_results()
@@ -306,7 +372,11 @@ def _what(stage: ReadingStage, ready: Preflight) -> str:
     return f"{count} {kind} from {stage.data.path}"
 
 
-def _seconds_so_far(folder: RunFolder) -> float:
+def _read_if_there(file: Path) -> dict[str, object] | None:
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+
+
+def _seconds_so_far(folder: RunLayout) -> float:
     if not folder.summary.exists():
         return 0.0
     return float(json.loads(folder.summary.read_text(encoding="utf-8"))["seconds"])

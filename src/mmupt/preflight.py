@@ -16,15 +16,15 @@ from mmupt.data.dataset import DataSet
 from mmupt.data.settings import DataSettings, PromptSettings, ReadingStage
 from mmupt.engines.choice import check_engine
 from mmupt.engines.settings import RolloutSettings
-from mmupt.errors import DataError
+from mmupt.errors import ConfigError, DataError
 from mmupt.evals.sets import EvaluationSet
 from mmupt.models.encoding import PromptEncoder, PromptTooLong
 from mmupt.models.families.base import Family
 from mmupt.models.loading import load_family
 from mmupt.recipe import Recipe
 from mmupt.rewards.own.recorded import check_own
-from mmupt.runtime.device import pick_device
 from mmupt.runtime.layout import RunLayout
+from mmupt.runtime.processes import ALONE, Processes
 from mmupt.sources import WORLD, blind_prompts, evaluation_sets, labeled_rows, pictures, preference_pairs
 from mmupt.synth.settings import SynthStage
 from mmupt.synth.subjects import asks, subjects
@@ -64,10 +64,11 @@ EVALUATION = "evaluation"
 
 
 @contextmanager
-def preflight(recipe: Recipe) -> Iterator[Preflight]:
+def preflight(recipe: Recipe, processes: Processes = ALONE) -> Iterator[Preflight]:
     """Check and load. A world's model is built in a temporary folder, which lives as long as the context."""
-    device = pick_device(recipe.model.device)
+    device = processes.device(recipe.model.device)
     check_own(recipe)
+    _check_several(recipe, device, processes)
     folder = Path(tempfile.mkdtemp(prefix="mmupt-"))
     try:
         path = recipe.model.path
@@ -86,6 +87,21 @@ def preflight(recipe: Recipe) -> Iterator[Preflight]:
         yield ready
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_several(recipe: Recipe, device: torch.device, processes: Processes) -> None:
+    """ConfigError for what only one process can do."""
+    if processes.size == 1:
+        return
+    problems = [
+        f'stages.{stage.name}.rollout.engine = "vllm" runs in one process; use "hf", or start without torchrun'
+        for stage in recipe.stages
+        if getattr(getattr(stage, "rollout", None), "engine", "hf") == "vllm"
+    ]
+    if recipe.processes.cpu_offload and device.type == "cpu":
+        problems.append("processes.cpu_offload brings shards from a GPU to main memory, and this run has no GPU")
+    if problems:
+        raise ConfigError(problems, where=f"{processes.size} processes")
 
 
 def load_rows(stage: ReadingStage, recipe: Recipe, family: Family, ready: Preflight, data: DataSettings) -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import random
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmupt.algo.packing import PackItem, pack, plan_micro_batches
+from mmupt.algo.packing import PackItem, pack, plan_micro_batches, plan_ranks
 from mmupt.errors import TrainingError
 from mmupt.types import EncodedPrompt
 
@@ -69,3 +71,20 @@ def test_micro_batches_hold_every_group_once_within_the_budget(lengths: list[int
     assert all(size <= budget or len(row) == 1 for size, row in zip(sizes, plan, strict=True))
     fitting = sorted(size for size in sizes if size <= budget)
     assert len(fitting) < 2 or fitting[0] + fitting[1] > budget, "two rows that fit into one are one"
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_rows_for_several_processes(seed: int) -> None:
+    rng = random.Random(seed)
+    lengths = [rng.randint(1, 70) for _ in range(rng.randint(0, 25))]
+    ranks, budget = rng.randint(1, 5), 64
+    plan = plan_ranks(lengths, budget, ranks)
+    rows = [row for own in plan for row in own]
+    assert len(plan) == ranks and all(rows)
+    assert sorted(i for row in rows for i in row) == list(range(len(lengths))), "whole groups, each once"
+    assert all(len(row) == 1 or sum(lengths[i] for i in row) <= budget for row in rows)
+    counts = [len(own) for own in plan]
+    assert max(counts) - min(counts) <= 1, "nobody waits for more than one row of another"
+    assert plan_ranks(lengths, budget, 1) == [plan_micro_batches(lengths, budget)]
+    if len(lengths) >= ranks:
+        assert min(counts) >= 1, "everybody has something to do where there is enough"

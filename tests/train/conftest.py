@@ -14,6 +14,7 @@ from mmupt.algo.packing import PackItem
 from mmupt.models.loading import LoadedModel
 from mmupt.models.start import StartModel
 from mmupt.runtime.phases import PhaseClock
+from mmupt.train.policy import Policy
 from mmupt.train.settings import GrpoStage
 from mmupt.train.update import ScoredGroup, UpdateStats, accumulate_gradients
 from mmupt.types import Prompt, Rollout, RolloutGroup
@@ -60,7 +61,7 @@ def gradient() -> Callable[..., Tensor]:
         tiny: LoadedModel, stage: GrpoStage, scored: list[ScoredGroup], reference: StartModel | None = None
     ) -> Tensor:
         tiny.model.zero_grad()
-        accumulate_gradients(stage, tiny, scored, [None] * len(scored), reference, UpdateStats(), PhaseClock())
+        accumulate_gradients(stage, Policy(tiny), scored, [None] * len(scored), reference, UpdateStats(), PhaseClock())
         return torch.cat([p.grad.flatten() for p in tiny.model.parameters() if p.grad is not None])
 
     return _gradient

@@ -28,6 +28,7 @@ from mmupt.runtime.run_folder import RunFolder
 from mmupt.train.context import StageContext
 from mmupt.train.dpo import accumulate_gradients, train_dpo
 from mmupt.train.optimizer import apply_gradients, build_optimizer
+from mmupt.train.policy import Policy
 from mmupt.train.settings import DpoStage
 from mmupt.types import PreferencePair
 from mmupt.world.settings import WorldSettings
@@ -55,7 +56,7 @@ def update(
     loaded: LoadedModel, stage: DpoStage, pairs: list[PackItem], reference: StartModel
 ) -> tuple[Tensor, dict[str, float]]:
     loaded.model.zero_grad()
-    stats = accumulate_gradients(stage, loaded, pairs, reference, PhaseClock())
+    stats = accumulate_gradients(stage, Policy(loaded), pairs, reference, PhaseClock())
     return flat_gradient(loaded.model), stats
 
 
@@ -128,7 +129,7 @@ def test_under_lora_the_reference_is_the_model_with_the_adapter_off(tiny: Loaded
     switched_off = StartModel(adapted, _never_read)
     _, stats = update(adapted, stage, pairs, switched_off)
     assert stats["reward/chosen"] == stats["reward/rejected"] == 0.0, "a fresh adapter adds nothing"
-    apply_gradients(build_optimizer(adapted.model, stage.optimizer), stage.optimizer, 1e-2, 0.0, ())
+    apply_gradients(build_optimizer(Policy(adapted).trained.values(), stage.optimizer), stage.optimizer, 1e-2, 0.0, ())
     gradient, stats = update(adapted, stage, pairs, switched_off)
     expected, same = update(adapted, stage, pairs, StartModel(tiny, lambda: second))
     assert stats["reward/margin"] != 0.0
@@ -169,7 +170,7 @@ def test_data_against_own_samples_lowers_the_loss(tiny: LoadedModel, context: St
     start = copy.deepcopy(tiny.model)
     model = attach_adapter(tiny, LoraSettings(rank=8), seed=0) if lora else tiny
     reference = StartModel(model, _never_read if lora else lambda: start)
-    assert train_dpo(stage, model, pairs, reference, context) == 9
+    assert train_dpo(stage, Policy(model), pairs, reference, context) == 9
     records = read_metrics(context.run.metrics)
     first, last = records[0], records[-1]
     assert first["loss"] == pytest.approx(math.log(2)) and first["reward/margin"] == first["reward/accuracy"] == 0.0

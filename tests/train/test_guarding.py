@@ -22,6 +22,7 @@ from mmupt.runtime.run_folder import RunFolder
 from mmupt.train.context import StageContext
 from mmupt.train.guarding import Guarding, Outcome
 from mmupt.train.optimizer import apply_gradients, build_optimizer
+from mmupt.train.policy import Policy
 from mmupt.train.settings import GrpoStage, OptimizerSettings
 
 
@@ -136,7 +137,7 @@ def test_where_a_rollback_goes(context: StageContext, tiny: LoadedModel) -> None
 
 def test_going_back_brings_weights_and_optimiser(context: StageContext, tiny: LoadedModel) -> None:
     settings = OptimizerSettings(lr=1e-2)
-    optimizer = build_optimizer(tiny.model, settings)
+    optimizer = build_optimizer(tiny.model.parameters(), settings)
 
     def step(seed: int) -> None:
         rng = torch.Generator().manual_seed(seed)
@@ -154,18 +155,18 @@ def test_going_back_brings_weights_and_optimiser(context: StageContext, tiny: Lo
     began = weights()
     step(0)
     hands.after(1, [], [], {})
-    context.save(1, tiny, optimizer, {}, keep=hands.best_step)
+    context.save(1, Policy(tiny), optimizer, {}, keep=hands.best_step)
     kept = weights()
     step(1)
     after_two = weights()
     for later in (2, 3, 4):  # the last two checkpoints stay, and the best one
-        context.save(later, tiny, optimizer, {}, keep=hands.best_step)
+        context.save(later, Policy(tiny), optimizer, {}, keep=hands.best_step)
     assert sorted(f.name for f in context.run.checkpoints("upt").iterdir()) == [f"step-{n:06d}" for n in (1, 3, 4)]
-    hands.go_back(1, tiny, optimizer)
+    hands.go_back(1, Policy(tiny), optimizer)
     assert equal(weights(), kept)
     step(1)
     assert equal(weights(), after_two), "momentum is that of the step, too"
-    hands.go_back(0, tiny, optimizer)
+    hands.go_back(0, Policy(tiny), optimizer)
     assert equal(weights(), began) and not optimizer.state
 
 

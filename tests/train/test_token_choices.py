@@ -17,6 +17,7 @@ from mmupt.models.start import StartModel
 from mmupt.runtime.phases import PhaseClock
 from mmupt.train import update
 from mmupt.train.optimizer import build_optimizer
+from mmupt.train.policy import Policy
 from mmupt.train.update import ScoredGroup, UpdateStats, accumulate_gradients, choose_kl_tokens, update_policy
 
 Items = Callable[[int], list[PackItem]]
@@ -172,7 +173,7 @@ def test_silent_groups_without_a_chosen_token_are_left_out_exactly(
     reference = StartModel(tiny, perturbed)
     assert not groups[1].has_kl, "nothing stands out in a group that earned nothing in particular"
     tiny.model.zero_grad()
-    accumulate_gradients(stage, tiny, groups, [None] * 3, reference, stats, PhaseClock())
+    accumulate_gradients(stage, Policy(tiny), groups, [None] * 3, reference, stats, PhaseClock())
     assert stats.tokens == scored[0].tokens + scored[2].tokens
     short = torch.cat([p.grad.flatten() for p in tiny.model.parameters() if p.grad is not None])
     monkeypatch.setattr(update, "forwarded", lambda stage, scored, reference: list(range(len(scored))))
@@ -191,6 +192,6 @@ def test_silent_groups_with_a_chosen_token_are_forwarded(
         (stage_with(algo={**COVARIANCE, "kl_fraction": 1.0, "skip_silent": True}), [0, 2]),
     ):
         reference = StartModel(tiny, perturbed)
-        optimizer = build_optimizer(tiny.model, settings.optimizer)
-        stats = update_policy(settings, tiny, optimizer, scored, reference, [1e-6], PhaseClock())
+        optimizer = build_optimizer(tiny.model.parameters(), settings.optimizer)
+        stats = update_policy(settings, Policy(tiny), optimizer, scored, reference, [1e-6], PhaseClock())
         assert stats.forwarded == expected

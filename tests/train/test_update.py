@@ -18,6 +18,8 @@ from mmupt.models.settings import LoraSettings
 from mmupt.models.start import StartModel
 from mmupt.runtime.phases import PhaseClock
 from mmupt.train.optimizer import build_optimizer
+from mmupt.train.policy import Policy
+from mmupt.train.settings import GrpoStage
 from mmupt.train.update import ScoredGroup, UpdateStats, accumulate_gradients, update_policy
 
 Items = Callable[[int], list[PackItem]]
@@ -72,7 +74,9 @@ def test_silent_groups_are_skipped_exactly(
     silent = ScoredGroup(scored[1].group, torch.zeros(scored[1].group.size))
     stats = UpdateStats()
     tiny.model.zero_grad()
-    accumulate_gradients(stage_with(), tiny, [scored[0], silent, scored[2]], [None] * 3, None, stats, PhaseClock())
+    accumulate_gradients(
+        stage_with(), Policy(tiny), [scored[0], silent, scored[2]], [None] * 3, None, stats, PhaseClock()
+    )
     skipped = torch.cat([p.grad.flatten() for p in tiny.model.parameters() if p.grad is not None])
     assert stats.tokens == scored[0].tokens + scored[2].tokens, "the silent group was not forwarded"
 
@@ -108,7 +112,7 @@ def test_old_log_probs_are_computed_only_for_groups_that_a_later_update_forwards
     for updates, needed in ((1, []), (2, [3, 5]), (3, [2, 3, 5])):
         clock = PhaseClock()
         stage = stage_with(updates_per_step=updates, prompts_per_step=6)
-        update_policy(stage, tiny, build_optimizer(tiny.model, stage.optimizer), scored, None, [1e-6] * updates, clock)
+        update_policy(stage, Policy(tiny), optimizer_of(tiny, stage), scored, None, [1e-6] * updates, clock)
         phases = clock.take().phases
         counted = phases["old"].tokens if "old" in phases else 0
         assert counted == sum(scored[i].tokens for i in needed)
@@ -122,7 +126,7 @@ def test_an_update_without_any_signal_is_adamw_with_a_zero_gradient(
     silent = [ScoredGroup(s.group, torch.zeros(s.group.size)) for s in scored]
     stage = stage_with(optimizer={"lr": 1e-3, "weight_decay": 0.5})
     before = [p.detach().clone() for p in tiny.model.parameters()]
-    stats = update_policy(stage, tiny, build_optimizer(tiny.model, stage.optimizer), silent, None, [1e-3], PhaseClock())
+    stats = update_policy(stage, Policy(tiny), optimizer_of(tiny, stage), silent, None, [1e-3], PhaseClock())
     assert stats.tokens == 0 and stats.grad_norm == 0.0
     for old, new in zip(before, tiny.model.parameters(), strict=True):
         torch.testing.assert_close(new.detach(), old * (1 - 1e-3 * 0.5))
@@ -136,7 +140,7 @@ def test_several_updates_use_the_log_probs_from_before_the_first(
     for updates, clips in ((1, False), (3, True)):
         stage = stage_with(updates_per_step=updates, prompts_per_step=6, optimizer={"lr": 3e-2})
         stats = update_policy(
-            stage, tiny, build_optimizer(tiny.model, stage.optimizer), scored, None, [3e-2] * updates, PhaseClock()
+            stage, Policy(tiny), optimizer_of(tiny, stage), scored, None, [3e-2] * updates, PhaseClock()
         )
         assert stats.updates == updates
         assert (stats.means()["clipped"] > 0) is clips
@@ -150,7 +154,7 @@ def test_a_loss_that_is_not_finite_stops_before_any_weight_moves(
     stage = stage_with()
     before = [p.detach().clone() for p in tiny.model.parameters()]
     with pytest.raises(TrainingError, match=r"loss nan.*p0, p1, p2"):
-        update_policy(stage, tiny, build_optimizer(tiny.model, stage.optimizer), scored, None, [1e-3], PhaseClock())
+        update_policy(stage, Policy(tiny), optimizer_of(tiny, stage), scored, None, [1e-3], PhaseClock())
     assert all(torch.equal(old, new) for old, new in zip(before, tiny.model.parameters(), strict=True))
 
 
@@ -161,7 +165,7 @@ def test_under_lora_the_reference_is_the_model_with_the_adapter_off(
     second = copy.deepcopy(tiny.model)
     adapted = attach_adapter(tiny, LoraSettings(rank=4), seed=0)
     stage = stage_with(algo={"kl_coef": 0.5}, optimizer={"lr": 1e-2})
-    update_policy(stage, adapted, build_optimizer(adapted.model, stage.optimizer), scored, None, [1e-2], PhaseClock())
+    update_policy(stage, Policy(adapted), optimizer_of(adapted, stage), scored, None, [1e-2], PhaseClock())
     trained = {n for n, p in adapted.model.named_parameters() if p.requires_grad}
     assert trained and all("lora_" in n for n in trained)
 
@@ -171,6 +175,10 @@ def test_under_lora_the_reference_is_the_model_with_the_adapter_off(
 
     merged = merge_adapter(adapted)
     assert not any("lora_" in n for n, _ in merged.model.named_parameters())
+
+
+def optimizer_of(loaded: LoadedModel, stage: GrpoStage) -> torch.optim.AdamW:
+    return build_optimizer(Policy(loaded).trained.values(), stage.optimizer)
 
 
 def _never_read() -> torch.nn.Module:

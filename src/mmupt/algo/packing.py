@@ -89,3 +89,39 @@ def plan_micro_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
             rows[row].append(index)
             room[row] -= lengths[index]
     return rows
+
+
+def plan_ranks(lengths: Sequence[int], budget: int, ranks: int) -> list[list[list[int]]]:
+    """The same rows for each of several processes, which forward one row each at a time: there are as many rows a
+    process as a single one's plan makes necessary, their sizes even out, and those that go together are about as long.
+    Processes whose last row would be empty have one row less. Groups are never split.
+
+    >>> plan_ranks([10, 30, 12, 31], budget=64, ranks=2)
+    [[[1, 2]], [[3, 0]]]
+    """
+    if ranks == 1:
+        return [plan_micro_batches(lengths, budget)]
+    rounds = -(-len(plan_micro_batches(lengths, budget)) // ranks)
+    while not _fits(rows := _even_rows(lengths, rounds * ranks), lengths, budget):
+        rounds += 1
+    rows.sort(key=lambda row: -sum(lengths[i] for i in row))
+    plan: list[list[list[int]]] = [[] for _ in range(ranks)]
+    for number, row in enumerate(row for row in rows if row):
+        turn, place = divmod(number, ranks)
+        plan[place if turn % 2 == 0 else ranks - 1 - place].append(row)
+    return plan
+
+
+def _even_rows(lengths: Sequence[int], count: int) -> list[list[int]]:
+    """Longest first, each into the row with the least in it."""
+    rows: list[list[int]] = [[] for _ in range(count)]
+    loads = [0] * count
+    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        row = loads.index(min(loads))
+        rows[row].append(index)
+        loads[row] += lengths[index]
+    return rows
+
+
+def _fits(rows: Sequence[Sequence[int]], lengths: Sequence[int], budget: int) -> bool:
+    return all(len(row) <= 1 or sum(lengths[i] for i in row) <= budget for row in rows)

@@ -5,6 +5,7 @@ Exit codes: 0 done, 2 something the user can fix (said in one message, without a
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Annotated, NoReturn
@@ -26,6 +27,7 @@ from mmupt.cli.running import demo, run
 from mmupt.cli.synthesizing import synth
 from mmupt.cli.terminal import say
 from mmupt.errors import MmuptError
+from mmupt.runtime.launch import launched
 
 app = typer.Typer(
     help="Vision-language models that keep improving without labels.",
@@ -51,6 +53,8 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "benchmarks": benchmarks,
     "world": world,
 }
+_IN_MANY = ("run", "demo")
+"""The commands that torchrun may start."""
 for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)
 
@@ -63,11 +67,17 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
     ] = False,
 ) -> None:
     """Options of mmupt itself."""
+    if context.invoked_subcommand not in _IN_MANY and launched(os.environ) is not None:
+        raise MmuptError(
+            f"`mmupt {context.invoked_subcommand}` runs in one process; start it without torchrun. In many run: "
+            f"{', '.join(_IN_MANY)}"
+        )
 
 
 def main() -> NoReturn:

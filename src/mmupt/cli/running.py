@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mmupt.cli.terminal import say
+from mmupt.cli.together import together
 from mmupt.errors import RunFolderError
+from mmupt.runtime.launch import launched
+
+if TYPE_CHECKING:
+    from mmupt.recipe import Recipe
+    from mmupt.runtime.processes import Processes
 
 Sets = Annotated[
     list[str] | None,
@@ -70,27 +77,47 @@ def launch(
     recipe = load_recipe(name_or_path, overrides)
     run_dir = Path(recipe.run_dir) if recipe.run_dir is not None else Path("runs") / recipe.name
     recipe = recipe.model_copy(update={"run_dir": str(run_dir)})
+    several = launched(os.environ)
     if dry_run:
-        typer.echo(dump_recipe(recipe), nl=False)
+        if several is None or several.rank == 0:
+            typer.echo(dump_recipe(recipe), nl=False)
         return
     begun = RunLayout(run_dir).run
-    if begun.exists() and not (resume or overwrite):
-        raise RunFolderError(
-            f"{run_dir}: already holds a run. Continue it with --resume, replace it with --overwrite, or start another "
-            f"with {elsewhere}"
-        )
+
+    def vacant() -> None:
+        if begun.exists() and not (resume or overwrite):
+            raise RunFolderError(
+                f"{run_dir}: already holds a run. Continue it with --resume, replace it with --overwrite, or start "
+                f"another with {elsewhere}"
+            )
+
+    if several is None:
+        vacant()
+        _run(recipe, begun, resume=resume, overwrite=overwrite)
+    else:
+        with together(several, recipe) as processes:
+            processes.first(vacant)
+            _run(recipe, begun, resume=resume, overwrite=overwrite, processes=processes)
+
+
+def _run(recipe: Recipe, begun: Path, *, resume: bool, overwrite: bool, processes: Processes | None = None) -> None:
+    """`processes` where there are several."""
+    together: Any = {} if processes is None else {"processes": processes}
+    main = processes is None or processes.main
     started = time.time()
     try:
         from mmupt.pipeline import run_recipe
 
-        folder = run_recipe(recipe, resume=resume, overwrite=overwrite)
+        folder = run_recipe(recipe, resume=resume, overwrite=overwrite, **together)
     except KeyboardInterrupt:
         # A run.json older than this command belongs to the run that was to be overwritten, not to this one.
         ours = begun.exists() and (resume or begun.stat().st_mtime >= started)
         what = "continue" if ours else "nothing was written yet, start again"
-        say(f"interrupted; {what} with: {_again(sys.argv[1:], resume=ours)}")
+        if main:
+            say(f"interrupted; {what} with: {_again(sys.argv[1:], resume=ours)}")
         raise typer.Exit(130) from None
-    typer.echo(f"run folder: {folder}")
+    if main:
+        typer.echo(f"run folder: {folder}")
 
 
 def _again(arguments: list[str], *, resume: bool) -> str:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 from mmupt.data.settings import PromptSettings
 from mmupt.engines.base import Engine
+from mmupt.engines.divided import DividedEngine
 from mmupt.engines.hf import HFEngine
 from mmupt.engines.settings import VLLM_INSTALL, RolloutSettings
 from mmupt.errors import EngineError
 from mmupt.models.families.base import Family
 from mmupt.models.loading import LoadedModel
 from mmupt.runtime.phases import PhaseClock
+from mmupt.runtime.processes import ALONE, Processes
 
 if TYPE_CHECKING:
     from mmupt.engines.vllm.host import VLLMHost
@@ -37,9 +39,10 @@ def _check_installed(settings: RolloutSettings) -> None:
 
 class Engines:
     """Makes engines; holds the one vLLM of this process, which serves one stage after another where they need the same
-    of it."""
+    of it. Those of several processes work together, where they are asked `together`."""
 
-    def __init__(self) -> None:
+    def __init__(self, processes: Processes = ALONE) -> None:
+        self._processes = processes
         self._host: VLLMHost | None = None
 
     def of(
@@ -65,6 +68,20 @@ class Engines:
         host = self._host
         return lambda loaded: VLLMEngine(loaded, host, clock)
 
+    def together(
+        self, settings: RolloutSettings, prompt: PromptSettings, clock: PhaseClock
+    ) -> Callable[[LoadedModel], Engine]:
+        """The same, for all processes at the same time: each samples a share of what all ask for."""
+        own = self.of(settings, prompt, clock)
+        if self._processes.size == 1:
+            return own
+        return lambda loaded: DividedEngine(own(loaded), self._processes, clock)
+
+    @staticmethod
+    def lent(engine: Engine) -> Engines:
+        """Of which every engine is `engine`."""
+        return _Lent(engine)
+
     def __enter__(self) -> Engines:
         return self
 
@@ -75,3 +92,14 @@ class Engines:
         if self._host is not None:
             self._host.close()
             self._host = None
+
+
+class _Lent(Engines):
+    def __init__(self, engine: Engine) -> None:
+        super().__init__()
+        self._engine = engine
+
+    def of(
+        self, settings: RolloutSettings, prompt: PromptSettings, clock: PhaseClock
+    ) -> Callable[[LoadedModel], Engine]:
+        return lambda loaded: self._engine

@@ -124,9 +124,22 @@ class Watch:
             known = [group for group in groups if group.prompt.id in labels]
             answered.update((group.prompt.id, self._answered(group, labels[group.prompt.id])) for group in known)
             if known:
-                states.append(response_states(self.tools.loaded, known, self.tools.micro_batch_tokens))
-        rank = effective_rank(torch.cat(states)) if states else None
+                states += self._states(known)
+        rank = self.tools.processes.first(lambda: effective_rank(torch.cat(states)) if states else None)
         return Measurement(step, answered, rank, len(self.prompts) - len(answered))
+
+    def _states(self, groups: Sequence[RolloutGroup]) -> list[Tensor]:
+        """What `response_states` says, by group."""
+        tools = self.tools
+        costs = [group.encoded.length + sum(len(r.token_ids) for r in group.rollouts) for group in groups]
+
+        def states(share: Sequence[RolloutGroup]) -> Sequence[Tensor]:
+            if not share:
+                return []
+            found = response_states(tools.loaded, share, tools.micro_batch_tokens)
+            return found.split([group.size for group in share])
+
+        return tools.processes.map(groups, costs, states)
 
     def _answered(self, group: RolloutGroup, label: Label) -> Answered:
         vote = group_vote(group, self.answers, self.reward, seed=self.seed)

@@ -30,6 +30,7 @@ from mmupt.recipe.rounds import LOOP, Looped, unroll
 from mmupt.recipe.rounds import misplaced as misplaced_rounds
 from mmupt.recipe.sharing import idle_keys, merge_shared
 from mmupt.rewards.own.naming import locate
+from mmupt.runtime.settings import ProcessSettings
 from mmupt.runtime.sinks.settings import SinkSettings
 from mmupt.settings import NAME_PATTERN, NAME_RULE, Settings
 from mmupt.train.settings import EvalStage, GrpoStage, TrainingStage
@@ -54,6 +55,7 @@ class Recipe(Settings):
     model: ModelSettings
     world: WorldSettings = WorldSettings()
     evaluation: EvaluationSettings | None = None
+    processes: ProcessSettings = ProcessSettings()
     sinks: SinkSettings | None = None
     stages: tuple[Stage, ...] = Field(strict=False, min_length=1)
 

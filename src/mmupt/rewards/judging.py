@@ -54,15 +54,24 @@ def p_yes(asked: Sequence[tuple[Prompt, str]], template: str, tools: Tools) -> l
     words = [tokenizer(word, add_special_tokens=False)["input_ids"] for word in (*_YES, *_NO)]
     encoded = [_encoded(encoder, prompt, answer, template) for prompt, answer in asked]
     items = {i: PackItem(prompt, words) for i, prompt in enumerate(encoded) if prompt is not None}
+    costs = [item.length for item in items.values()]
+    found = tools.processes.map(list(items.values()), costs, lambda share: _p_yes(share, tools))
     sure = [0.0] * len(asked)
-    order = list(items)
-    for row in plan_micro_batches([items[i].length for i in order], tools.micro_batch_tokens):
-        batch = pack([items[order[k]] for k in row])
+    for i, probability in zip(items, found, strict=True):
+        sure[i] = probability
+    return sure
+
+
+def _p_yes(items: Sequence[PackItem], tools: Tools) -> list[float]:
+    """Of items whose completions are the words of _YES and of _NO."""
+    sure = [0.0] * len(items)
+    for row in plan_micro_batches([item.length for item in items], tools.micro_batch_tokens):
+        batch = pack([items[i] for i in row])
         logprobs_T = no_grad_logprobs(tools.loaded, batch, temperature=1.0, chunk=tools.logprob_chunk).cpu()
         word_R = torch.zeros(batch.num_rollouts).index_add_(0, batch.rollout_T, logprobs_T)
         yes_no_N2 = word_R.view(-1, 2, len(_YES)).logsumexp(-1)
-        for k, probability in zip(row, yes_no_N2.softmax(-1)[:, 0].tolist(), strict=True):
-            sure[order[k]] = probability
+        for i, probability in zip(row, yes_no_N2.softmax(-1)[:, 0].tolist(), strict=True):
+            sure[i] = probability
     return sure
 
 

@@ -23,7 +23,12 @@ def token_means(
     groups share rows changes the means by float error only.
     """
     items = [PackItem(group.encoded, [rollout.token_ids for rollout in group.rollouts]) for group in groups]
-    means: list[list[float]] = [[] for _ in groups]
+    costs = [item.length for item in items]
+    return tools.processes.map(items, costs, lambda share: _token_means(share, tools, what))
+
+
+def _token_means(items: Sequence[PackItem], tools: Tools, what: Literal["entropy", "certainty"]) -> list[list[float]]:
+    means: list[list[float]] = [[] for _ in items]
     for row in plan_micro_batches([item.length for item in items], tools.micro_batch_tokens):
         batch = pack([items[i] for i in row])
         tools.clock.add_tokens("reward", batch.target_T.shape[0])
@@ -40,5 +45,5 @@ def token_means(
         assert values_T is not None
         pieces = iter(values_T.cpu().double().split([n for span in batch.spans for n in span.completions]))
         for i in row:
-            means[i] = [float(next(pieces).mean()) for _ in groups[i].rollouts]
+            means[i] = [float(next(pieces).mean()) for _ in items[i].completions]
     return means

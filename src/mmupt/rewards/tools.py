@@ -11,12 +11,14 @@ from mmupt.models.encoding import PromptEncoder
 from mmupt.models.loading import LoadedModel
 from mmupt.models.start import StartModel
 from mmupt.runtime.phases import PhaseClock
+from mmupt.runtime.processes import ALONE, Processes
 
 
 @dataclass(frozen=True, slots=True)
 class Tools:
     """`engine` samples from the policy as it is now, `engine_of` from any other weights; `start` is the model as the
-    stage found it. What is sampled or forwarded is timed by `clock`."""
+    stage found it. What is sampled or forwarded is timed by `clock`. Where several `processes` run, they all score the
+    same groups: engines divide what they sample, and what else costs forwards goes through `processes.map`."""
 
     loaded: LoadedModel
     encoder: PromptEncoder
@@ -27,6 +29,7 @@ class Tools:
     micro_batch_tokens: int
     logprob_chunk: int
     clock: PhaseClock
+    processes: Processes = ALONE
 
     @property
     def sampling(self) -> Sampling:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from mmupt.errors import RunFolderError
 from mmupt.runtime.files import sync
+from mmupt.runtime.processes import ALONE, Processes
 from mmupt.runtime.tensors import load_tensors, save_tensors
 
 __all__ = [
@@ -35,30 +36,47 @@ _STEP = re.compile(r"step-(\d+)")
 _MANIFEST, _STATE = "manifest.json", "state.json"
 
 
-def save_checkpoint(folder: Path, write: Callable[[Path], None], state: dict[str, object]) -> None:
+def save_checkpoint(
+    folder: Path, write: Callable[[Path], None], state: dict[str, object], processes: Processes = ALONE
+) -> None:
     """Makes the checkpoint `folder`, replacing an older one of that name.
 
-    `write` is handed an empty folder to put files into; `state` holds finite JSON values. A kill at any moment leaves
-    either the older checkpoint or the new one. Raises RunFolderError where the disk refuses; the older one is then
-    untouched.
+    `write` is handed an empty folder to put files into, in each of the processes, the same one; `state` holds finite
+    JSON values. A kill at any moment leaves either the older checkpoint or the new one. Raises RunFolderError where the
+    disk refuses; the older one is then untouched.
     """
-    temporary = folder.with_name(f"{folder.name}.tmp-{os.getpid()}")
+    temporary = Path(processes.first(lambda: str(folder.with_name(f"{folder.name}.tmp-{os.getpid()}"))))
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        write(temporary)
-        (temporary / _STATE).write_text(json.dumps(state, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        files = {_name(file, temporary): _fingerprint(file) for file in _files(temporary)}
-        (temporary / _MANIFEST).write_text(json.dumps({"files": files}, indent=2) + "\n", encoding="utf-8")
-        for path in (*temporary.rglob("*"), temporary):
-            sync(path)
-        _put_in_place(temporary, folder)
+        processes.first(lambda: _refused(folder, lambda: _empty(temporary)))
+        processes.each(lambda: _refused(folder, lambda: write(temporary)))
+        processes.first(lambda: _refused(folder, lambda: _seal(temporary, folder, state)))
+    finally:
+        if processes.main:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _empty(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+
+
+def _seal(temporary: Path, folder: Path, state: dict[str, object]) -> None:
+    """What `temporary` holds is listed, forced to the disk, and takes its place."""
+    (temporary / _STATE).write_text(json.dumps(state, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    files = {_name(file, temporary): _fingerprint(file) for file in _files(temporary)}
+    (temporary / _MANIFEST).write_text(json.dumps({"files": files}, indent=2) + "\n", encoding="utf-8")
+    for path in (*temporary.rglob("*"), temporary):
+        sync(path)
+    _put_in_place(temporary, folder)
+
+
+def _refused(folder: Path, work: Callable[[], None]) -> None:
+    try:
+        work()
     except OSError as error:
         raise RunFolderError(
             f"{folder}: the checkpoint cannot be written ({error.strerror or error}); free space, then resume the run"
         ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def load_state(folder: Path) -> dict[str, object]:

@@ -9,4 +9,4 @@ from mmupt.train.settings import DpoStage
 
 def run_dpo(stage: DpoStage, work: Work) -> int:
     """Trains the model in place, held against what it was; returns the steps."""
-    return train_dpo(stage, work.model, work.ready.pairs[stage.name].rows, work.start(), work.context)
+    return train_dpo(stage, work.policy(), work.ready.pairs[stage.name].rows, work.start(), work.context)

@@ -69,7 +69,7 @@ def _train(
     reward = build_reward(stage.reward, stage.answers, tools=tools, seed=context.seed, labels=labels)
     guarding = Guarding(guard, start, reward, context, _legacy(stage, work) if guard is not None else None)
     reference = start if stage.algo.kl_coef > 0 else None
-    steps = train_grpo(stage, work.model, prompts, reward, tools.engine, reference, guarding, context)
+    steps = train_grpo(stage, work.policy(), prompts, reward, tools.engine, reference, guarding, context)
     tools.engine.release()
     guarding.close()
     return steps
@@ -79,5 +79,6 @@ def _legacy(stage: GrpoStage, work: Work) -> Mapping[str, Any] | None:
     """What the guard that this one carries on has left."""
     if stage.guard.follows is None:
         return None
-    left: dict[str, Any] = json.loads(work.context.run.guard_legacy(stage.guard.follows).read_text(encoding="utf-8"))
+    file = work.context.run.guard_legacy(stage.guard.follows)
+    left: dict[str, Any] = work.context.processes.first(lambda: json.loads(file.read_text(encoding="utf-8")))
     return left

@@ -9,4 +9,4 @@ from mmupt.train.sft import train_sft
 
 def run_sft(stage: SftStage, work: Work) -> int:
     """Trains the model in place; returns the steps."""
-    return train_sft(stage, work.model, work.ready.labeled[stage.name].rows, work.context)
+    return train_sft(stage, work.policy(), work.ready.labeled[stage.name].rows, work.context)

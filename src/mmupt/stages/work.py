@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
 from mmupt.data.settings import PromptSettings
+from mmupt.engines.base import Engine
 from mmupt.engines.choice import Engines
 from mmupt.engines.settings import RolloutSettings
 from mmupt.models.encoding import PromptEncoder
@@ -16,8 +17,10 @@ from mmupt.models.start import StartModel
 from mmupt.preflight import Preflight, load_made_rows
 from mmupt.recipe import Recipe
 from mmupt.rewards.tools import Tools
+from mmupt.runtime.processes import ALONE
 from mmupt.runtime.seeds import derive_seed
 from mmupt.train.context import StageContext
+from mmupt.train.policy import Policy, policy_of
 from mmupt.train.settings import GrpoStage
 from mmupt.types import Prompt
 
@@ -51,6 +54,14 @@ class Work:
             load_made_rows(stage, self.recipe, self.model.family, self.ready, self.context.run)
         return self.ready.blind[stage.name].rows
 
+    def leading(self, engine: Engine) -> Work:
+        """For the first process, which does this work alone, but for what it asks of `engine`."""
+        return replace(self, context=replace(self.context, processes=ALONE), engines=Engines.lent(engine))
+
+    def policy(self) -> Policy:
+        """What the stage moves. Collective."""
+        return policy_of(self.model, self.context.processes, self.recipe.processes)
+
     def start(self) -> StartModel:
         """The model as the stage finds it, to be asked again later."""
         return StartModel(self.model, self.read_again)
@@ -65,7 +76,7 @@ class Work:
         logprob_chunk: int,
     ) -> Tools:
         """What samples and measures on the stage's behalf. No labels."""
-        engine_of = self.engines.of(rollout, prompt, self.context.clock)
+        engine_of = self.engines.together(rollout, prompt, self.context.clock)
         return Tools(
             loaded=self.model,
             encoder=PromptEncoder(self.model.family, prompt),
@@ -76,4 +87,5 @@ class Work:
             micro_batch_tokens=micro_batch_tokens,
             logprob_chunk=logprob_chunk,
             clock=self.context.clock,
+            processes=self.context.processes,
         )

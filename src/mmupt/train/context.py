@@ -20,32 +20,35 @@ from mmupt.runtime.checkpoints import (
     save_tensors,
     verify_checkpoint,
 )
+from mmupt.runtime.layout import RunLayout
 from mmupt.runtime.metrics import MetricsLog
 from mmupt.runtime.phases import PhaseClock
+from mmupt.runtime.processes import ALONE, Processes
 from mmupt.runtime.progress import Progress
-from mmupt.runtime.run_folder import RunFolder
+from mmupt.train.policy import Policy
 
 _KEEP_LAST = 2
-_OPTIMIZER = "optimizer.safetensors"
 _REWARD = "reward.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
 class StageContext:
-    """`resumed` is the verified checkpoint inside this stage that the run goes on from, or None at its beginning."""
+    """`resumed` is the verified checkpoint inside this stage that the run goes on from, or None at its beginning. Where
+    several processes run, only the first writes into `run`; metrics and progress of the others go nowhere."""
 
-    run: RunFolder
+    run: RunLayout
     metrics: MetricsLog
     progress: Progress
     stage: str
     seed: int
     resumed: Path | None = None
     clock: PhaseClock = field(default_factory=PhaseClock)
+    processes: Processes = ALONE
 
     def save(
         self,
         step: int,
-        loaded: LoadedModel,
+        policy: Policy,
         optimizer: torch.optim.AdamW,
         state: Mapping[str, object],
         reward: Mapping[str, Tensor] | None = None,
@@ -53,51 +56,61 @@ class StageContext:
         keep: int | None = None,
     ) -> None:
         """A checkpoint behind step `step`: a Hugging Face folder (an adapter's under LoRA), the trainer's state and the
-        reward's tensors. Older ones go, but for the last and that of step `keep`."""
+        reward's tensors. Older ones go, but for the last and that of step `keep`. Collective."""
+        policy.publish()
 
         def write(folder: Path) -> None:
-            save_model(loaded, folder)
-            save_tensors(folder / _OPTIMIZER, optimizer.state_dict())
-            if reward:
-                save_tensors(folder / _REWARD, dict(reward))
+            policy.save_optimizer(folder, optimizer)
+            if self.processes.main:
+                save_model(policy.loaded, folder)
+                if reward:
+                    save_tensors(folder / _REWARD, dict(reward))
 
-        save_checkpoint(self.run.checkpoint(self.stage, step), write, {"step": step, **state})
-        prune(self.run.checkpoints(self.stage), _KEEP_LAST, keep=() if keep is None else (keep,))
+        save_checkpoint(self.run.checkpoint(self.stage, step), write, {"step": step, **state}, self.processes)
+        kept = () if keep is None else (keep,)
+        self.processes.first(lambda: prune(self.run.checkpoints(self.stage), _KEEP_LAST, keep=kept))
 
     def save_result(self, step: int, loaded: LoadedModel) -> Path:
-        """What the stage hands on: an ordinary Hugging Face folder. The checkpoints it went through are removed."""
+        """What the stage hands on: an ordinary Hugging Face folder. The checkpoints it went through are removed.
+        Collective."""
         folder = self.run.checkpoint(self.stage, step)
-        save_checkpoint(folder, lambda to: save_model(loaded, to), {"step": step, "finished": True})
-        prune(self.run.checkpoints(self.stage), 1)
+
+        def save() -> None:
+            save_checkpoint(folder, lambda to: save_model(loaded, to), {"step": step, "finished": True})
+            prune(self.run.checkpoints(self.stage), 1)
+
+        self.processes.first(save)
         return folder
 
     def restore(
         self,
-        loaded: LoadedModel,
+        policy: Policy,
         optimizer: torch.optim.AdamW,
         load_reward: Callable[[Mapping[str, Tensor]], None] | None = None,
     ) -> dict[str, Any] | None:
         """The trainer's state of the checkpoint to go on from, put into `optimizer` and handed to `load_reward` (and,
-        under LoRA, the adapter into the model; whole weights were loaded with the model); None where the stage
-        begins."""
+        under LoRA, the adapter into the policy; whole weights were loaded with the model); None where the stage
+        begins. Whether one process has written it or several, and how many, makes no difference. Collective."""
         if self.resumed is None:
             return None
-        if has_adapter(loaded.model):
-            _load_adapter(loaded, self.resumed)
-        optimizer.load_state_dict(load_tensors(self.resumed / _OPTIMIZER))  # type: ignore[arg-type]
+        if has_adapter(policy.loaded.model):
+            _load_adapter(policy.loaded, self.resumed)
+            policy.take_over()
+        policy.load_optimizer(self.resumed, optimizer)
         if load_reward is not None and (self.resumed / _REWARD).exists():
             load_reward(load_tensors(self.resumed / _REWARD))  # type: ignore[arg-type]
         return load_state(self.resumed)
 
-    def go_back(self, step: int, loaded: LoadedModel, optimizer: torch.optim.AdamW) -> None:
-        """Weights and optimiser as they were behind step `step`, whose checkpoint was kept."""
+    def go_back(self, step: int, policy: Policy, optimizer: torch.optim.AdamW) -> None:
+        """Weights and optimiser as they were behind step `step`, whose checkpoint was kept. Collective."""
         folder = self.run.checkpoint(self.stage, step)
-        verify_checkpoint(folder)
-        if has_adapter(loaded.model):
-            _load_adapter(loaded, folder)
+        self.processes.first(lambda: verify_checkpoint(folder))
+        if has_adapter(policy.loaded.model):
+            _load_adapter(policy.loaded, folder)
         else:
-            copy_weights(loaded, folder)
-        optimizer.load_state_dict(load_tensors(folder / _OPTIMIZER))  # type: ignore[arg-type]
+            copy_weights(policy.loaded, folder)
+        policy.take_over()
+        policy.load_optimizer(folder, optimizer)
 
 
 def _load_adapter(loaded: LoadedModel, folder: Path) -> None:

@@ -10,12 +10,10 @@ from collections.abc import Sequence
 
 import torch
 
-from mmupt.algo.packing import PackItem, pack, plan_micro_batches
+from mmupt.algo.packing import PackItem
 from mmupt.algo.preference import PreferenceTerms, preference_loss
 from mmupt.data.stream import PromptStream
 from mmupt.models.encoding import PromptEncoder
-from mmupt.models.forward import policy_logprobs
-from mmupt.models.loading import LoadedModel
 from mmupt.models.start import StartModel
 from mmupt.rollout.prepare import Preparer
 from mmupt.runtime.ahead import ahead
@@ -23,7 +21,9 @@ from mmupt.runtime.phases import PhaseClock
 from mmupt.train.context import StageContext
 from mmupt.train.floor import StepFloor
 from mmupt.train.optimizer import apply_gradients, build_optimizer, learning_rate
+from mmupt.train.policy import Policy
 from mmupt.train.settings import DpoStage
+from mmupt.train.stragglers import across
 from mmupt.train.targets import TargetEncoder
 from mmupt.types import PreferencePair
 
@@ -32,47 +32,51 @@ _SHOWN = {"loss": "loss", "reward/margin": "margin", "reward/accuracy": "accurac
 
 def train_dpo(
     stage: DpoStage,
-    loaded: LoadedModel,
+    policy: Policy,
     pairs: Sequence[PreferencePair],
     reference: StartModel,
     context: StageContext,
 ) -> int:
-    """Train `loaded` in place for `stage.epochs` passes over `pairs`, each in an order of its own.
+    """Train `policy` in place for `stage.epochs` passes over `pairs`, each in an order of its own.
 
     Returns the steps."""
+    loaded, processes = policy.loaded, context.processes
     pair_of = {pair.prompt.id: pair for pair in pairs}
     target = TargetEncoder.of(loaded.family)
     encoder = PromptEncoder(loaded.family, stage.prompt)
     stream = PromptStream([pair.prompt for pair in pairs], seed=context.seed)
     preparer = Preparer(stream, encoder, stage.prompt.too_long == "skip", stage.data.bad_rows == "skip")
-    optimizer = build_optimizer(loaded.model, stage.optimizer)
+    optimizer = build_optimizer(policy.trained.values(), stage.optimizer)
     batch_size = min(stage.batch_size, len(pairs))
     steps = -(-stage.epochs * len(pairs) // batch_size)
     first = 0
-    if (state := context.restore(loaded, optimizer)) is not None:
+    if (state := context.restore(policy, optimizer)) is not None:
         first = int(state["step"])
         stream.load_state_dict(state["stream"])
 
-    clock, floor = context.clock, StepFloor.of(loaded)
+    clock, floor = context.clock, StepFloor.of(loaded, processes)
     context.progress.stage(stage.name, steps, first)
     with ahead(preparer.batches(batch_size, steps - first)) as batches:
         for step in range(first, steps):
             clock.start()
             with clock("prepare"):
-                prepared = next(batches)
+                prepared = processes.each(lambda: next(batches))
                 items = [PackItem(p.encoded, target(pair_of[p.prompt.id])) for p in prepared.prompts]
-            stats = accumulate_gradients(stage, loaded, items, reference, clock)
+            own = accumulate_gradients(stage, policy, items, reference, clock)
             lr = learning_rate(stage.optimizer, step, steps)
             with clock("optimiser"):
-                ids = (p.prompt.id for p in prepared.prompts)
-                norm = apply_gradients(optimizer, stage.optimizer, lr, stats["loss"], ids)
+                stats = {name: processes.sum(share) for name, share in own.items()}
+                blame = policy.blame(own["loss"], (p.prompt.id for p in prepared.prompts))
+                norm = apply_gradients(optimizer, stage.optimizer, lr, stats["loss"], blame)
+            times = clock.take()
             record = {
                 **stats,
                 "grad_norm": norm,
                 "lr": lr,
                 "tokens": sum(len(response) for item in items for response in item.completions),
                 "skipped_prompts": prepared.skipped,
-                **floor.fields(clock.take(), updated=items, reference=items),
+                **floor.fields(times, updated=items, reference=items),
+                **across(processes, times),
             }
             context.metrics.append({"stage": stage.name, "kind": stage.kind, "step": step + 1, **record})
             if (step + 1) % max(1, steps // 20) == 0 or step + 1 == steps:
@@ -81,25 +85,24 @@ def train_dpo(
             else:
                 context.progress.advance(step + 1, steps)
             if (step + 1) % stage.checkpoint_every == 0 and step + 1 < steps:
-                context.save(step + 1, loaded, optimizer, {"stream": prepared.stream_state})
+                context.save(step + 1, policy, optimizer, {"stream": prepared.stream_state})
+    policy.publish()
     return steps
 
 
 def accumulate_gradients(
-    stage: DpoStage, loaded: LoadedModel, items: Sequence[PackItem], reference: StartModel, clock: PhaseClock
+    stage: DpoStage, policy: Policy, items: Sequence[PackItem], reference: StartModel, clock: PhaseClock
 ) -> dict[str, float]:
     """Add the gradient of one update over `items` (each a prompt with its chosen and its rejected response) to the
-    model's parameters. Returns the loss, and means over the pairs for metrics; a pair counts into `reward/accuracy`
-    where its chosen response has the larger reward."""
-    totals = torch.zeros(len(_METRICS), device=loaded.device)
-    for indices in plan_micro_batches([item.length for item in items], stage.micro_batch_tokens):
-        with clock("pack"):
-            batch = pack([items[i] for i in indices])
+    policy's parameters. Returns the loss, and means over the pairs for metrics, as far as the rows of this process
+    make them up; a pair counts into `reward/accuracy` where its chosen response has the larger reward."""
+    totals = torch.zeros(len(_METRICS), device=policy.loaded.device)
+    for batch, _ in policy.rows(items, stage.micro_batch_tokens, clock):
         num_tokens = batch.target_T.shape[0]
         with clock("reference", num_tokens):
             reference_T = reference.logprobs(batch, temperature=1.0, chunk=stage.logprob_chunk)
         with clock("forward", num_tokens):
-            logprobs_T = policy_logprobs(loaded, batch, chunk=stage.logprob_chunk).logprobs_T
+            logprobs_T = policy.logprobs(batch, chunk=stage.logprob_chunk).logprobs_T
             lengths = [length for span in batch.spans for length in span.completions]
             terms = preference_loss(logprobs_T, reference_T, lengths, stage.preference, num_pairs=len(items))
         with clock("backward", num_tokens):

@@ -13,23 +13,24 @@ from mmupt.models.flops import GroupLengths, ModelShape, Trained, picture_grids,
 from mmupt.models.loading import LoadedModel
 from mmupt.runtime.ceiling import matmul_ceiling
 from mmupt.runtime.phases import Floor, StepTimes, peak_memory, profile_fields
+from mmupt.runtime.processes import Processes
 
 
 @dataclass(frozen=True, slots=True)
 class StepFloor:
     """What stays the same through a stage: the model's sizes (None where its costs are not known), what of it is
-    trained, and the FLOP/s the device was measured to reach."""
+    trained, and the FLOP/s the device was measured to reach, times the number of processes."""
 
     shape: ModelShape | None
     trained: Trained
     ceiling: float
 
     @classmethod
-    def of(cls, loaded: LoadedModel) -> StepFloor:
+    def of(cls, loaded: LoadedModel, processes: Processes) -> StepFloor:
         return cls(
             ModelShape.from_config(loaded.model.config),
             Trained.of(loaded.model, loaded.family.parts),
-            _ceiling(loaded.device, loaded.dtype),
+            _ceiling(loaded.device, loaded.dtype) * processes.size,
         )
 
     def fields(

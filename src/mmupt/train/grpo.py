@@ -8,8 +8,10 @@ are counted by equivalence, a group travels whole, and the group size is written
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 
@@ -31,8 +33,10 @@ from mmupt.train.group_stats import group_stats
 from mmupt.train.guarding import Guarding
 from mmupt.train.masking import answer_mask
 from mmupt.train.optimizer import build_optimizer, learning_rate
+from mmupt.train.policy import Policy
 from mmupt.train.selection import select
 from mmupt.train.settings import GrpoStage
+from mmupt.train.stragglers import across
 from mmupt.train.update import ScoredGroup, update_policy
 from mmupt.types import GroupScore, Prompt, RolloutGroup
 
@@ -42,7 +46,7 @@ _SHOWN = {"reward": "reward", "share": "share", "semantic_entropy": "entropy", "
 
 def train_grpo(
     stage: GrpoStage,
-    loaded: LoadedModel,
+    policy: Policy,
     prompts: Sequence[Prompt],
     reward: Reward,
     engine: Engine,
@@ -50,15 +54,16 @@ def train_grpo(
     guarding: Guarding,
     context: StageContext,
 ) -> int:
-    """Train `loaded` in place for `stage.steps` steps, or for as many as the guard and `select.max_visits` allow;
+    """Train `policy` in place for `stage.steps` steps, or for as many as the guard and `select.max_visits` allow;
     returns them. Where the guard has rolled back, the weights are those of an earlier step."""
+    loaded, processes = policy.loaded, context.processes
     encoder = PromptEncoder(loaded.family, stage.prompt)
     stream = PromptStream(prompts, seed=context.seed)
     preparer = Preparer(stream, encoder, stage.prompt.too_long == "skip", stage.data.bad_rows == "skip")
-    optimizer = build_optimizer(loaded.model, stage.optimizer)
+    optimizer = build_optimizer(policy.trained.values(), stage.optimizer)
     memory = PromptMemory()
     updates, steps, first = stage.updates_per_step, _steps(stage, len(prompts)), 0
-    if (state := context.restore(loaded, optimizer, reward.load_tensors)) is not None:
+    if (state := context.restore(policy, optimizer, reward.load_tensors)) is not None:
         first = int(state["step"])
         stream.load_state_dict(state["stream"])
         memory.load_state(state["memory"])
@@ -67,13 +72,13 @@ def train_grpo(
     elif not guarding.begin():
         return 0
 
-    clock, floor = context.clock, StepFloor.of(loaded)
+    clock, floor = context.clock, StepFloor.of(loaded, processes)
     context.progress.stage(stage.name, steps, first)
     with ahead(preparer.batches(stage.prompts_per_step, steps - first)) as batches:
         for step in range(first, steps):
             clock.start()
             with clock("prepare"):
-                prepared = next(batches)
+                prepared = processes.each(lambda: next(batches))
             groups = sample_groups(
                 prepared.prompts, engine, stage.rollout, seed=context.seed, policy_version=step * updates
             )
@@ -91,8 +96,10 @@ def train_grpo(
                 guarding.lr_scale * learning_rate(stage.optimizer, step * updates + u, steps * updates)
                 for u in range(updates)
             ]
+            with clock("sync"):
+                processes.agree(f"{stage.name}, step {step + 1}", _digest(kept, advantages, rates))
             engine.release()
-            stats = update_policy(guarding.slowed(stage), loaded, optimizer, scored, reference, rates, clock)
+            stats = update_policy(guarding.slowed(stage), policy, optimizer, scored, reference, rates, clock)
             reward.after_step()
             times = clock.take()
 
@@ -116,8 +123,10 @@ def train_grpo(
                     reference=list(updated.values()) if reference is not None else (),
                 ),
             }
+            record |= across(processes, times)
             outcome = guarding.after(step + 1, [g for g, _ in answering], [s for _, s in answering], record)
-            write_groups(context.run.groups(stage.name, step + 1), groups, scores, advantages)
+            written = context.run.groups(stage.name, step + 1)
+            processes.first(partial(write_groups, written, groups, scores, advantages))
             context.metrics.append(
                 {"stage": stage.name, "kind": stage.kind, "step": step + 1, **record, **outcome.fields}
             )
@@ -125,7 +134,7 @@ def train_grpo(
             context.progress.step(step + 1, steps, shown)
             if outcome.go_back_to is not None:
                 engine.release()
-                guarding.go_back(outcome.go_back_to, loaded, optimizer)
+                guarding.go_back(outcome.go_back_to, policy, optimizer)
             if outcome.stop:
                 return step + 1
             if (outcome.best or (step + 1) % stage.checkpoint_every == 0) and step + 1 < steps:
@@ -135,10 +144,16 @@ def train_grpo(
                     "reward": reward.state(),
                     "guard": guarding.state(),
                 }
-                context.save(step + 1, loaded, optimizer, state, reward.tensors(), keep=guarding.best_step)
+                context.save(step + 1, policy, optimizer, state, reward.tensors(), keep=guarding.best_step)
     if (better := guarding.finish(steps)) is not None:
-        guarding.go_back(better, loaded, optimizer)
+        guarding.go_back(better, policy, optimizer)
     return steps
+
+
+def _digest(kept: Sequence[int], advantages: Sequence[torch.Tensor], rates: Sequence[float]) -> str:
+    """What all processes must have come to before any of them moves a weight, to the last bit."""
+    said = repr((list(kept), [a.tolist() for a in advantages], list(rates)))
+    return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
 
 
 def _steps(stage: GrpoStage, num_prompts: int) -> int:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from mmupt.guard.guard import Event, Guard
-from mmupt.models.loading import LoadedModel
 from mmupt.models.start import StartModel
 from mmupt.rewards.base import Reward
 from mmupt.runtime.files import write_json
 from mmupt.train.context import StageContext
+from mmupt.train.policy import Policy
 from mmupt.train.settings import GrpoStage
 from mmupt.types import GroupScore, RolloutGroup
 
@@ -95,14 +96,15 @@ class Guarding:
         algo = stage.algo.model_copy(update={"kl_coef": stage.algo.kl_coef * self.kl_scale})
         return stage.model_copy(update={"algo": algo})
 
-    def go_back(self, step: int, loaded: LoadedModel, optimizer: torch.optim.AdamW) -> None:
+    def go_back(self, step: int, policy: Policy, optimizer: torch.optim.AdamW) -> None:
         """Weights and optimiser as they were behind step `step`; 0 is the start, with an optimiser that has seen
         nothing."""
         if step == 0:
             self._start.restore()
+            policy.take_over()
             optimizer.state.clear()
         else:
-            self._context.go_back(step, loaded, optimizer)
+            self._context.go_back(step, policy, optimizer)
 
     def finish(self, step: int) -> int | None:
         """At the end of the stage: the step to go back to where the last one is clearly not the best, else None."""
@@ -116,7 +118,7 @@ class Guarding:
         """Behind the end of the stage: what a later stage may carry on stands in the run folder."""
         if self._guard is not None:
             left = {"lr_scale": self.lr_scale, "kl_scale": self.kl_scale, "guard": self._guard.legacy()}
-            write_json(self._context.run.guard_legacy(self._context.stage), left)
+            self._keep(self._context.run.guard_legacy(self._context.stage), left)
 
     def state(self) -> dict[str, Any]:
         return {
@@ -140,4 +142,7 @@ class Guarding:
 
     def _write(self) -> None:
         assert self._guard is not None
-        write_json(self._context.run.guard(self._context.stage), self._guard.story())
+        self._keep(self._context.run.guard(self._context.stage), self._guard.story())
+
+    def _keep(self, file: Path, value: Mapping[str, Any]) -> None:
+        self._context.processes.first(lambda: write_json(file, value))

@@ -9,14 +9,20 @@ import torch
 from torch import nn
 
 from mmupt.errors import TrainingError
+from mmupt.models.sharding import whole
+from mmupt.runtime.processes import agreed
 from mmupt.train.settings import OptimizerSettings
 
 
-def build_optimizer(model: nn.Module, settings: OptimizerSettings) -> torch.optim.AdamW:
-    """AdamW over everything that is not frozen, weight decay on all of it as in the authors' code."""
-    trained = [p for p in model.parameters() if p.requires_grad]
+def build_optimizer(parameters: Iterable[nn.Parameter], settings: OptimizerSettings) -> torch.optim.AdamW:
+    """AdamW over `parameters`, weight decay on all of them as in the authors' code."""
     return torch.optim.AdamW(
-        trained, lr=settings.lr, betas=settings.betas, eps=settings.eps, weight_decay=settings.weight_decay, fused=True
+        parameters,
+        lr=settings.lr,
+        betas=settings.betas,
+        eps=settings.eps,
+        weight_decay=settings.weight_decay,
+        fused=True,
     )
 
 
@@ -35,24 +41,26 @@ def learning_rate(settings: OptimizerSettings, update: int, total: int) -> float
 def apply_gradients(
     optimizer: torch.optim.AdamW, settings: OptimizerSettings, lr: float, loss: float, blame: Iterable[str]
 ) -> float:
-    """Clip, step, clear; returns the gradient norm before clipping.
+    """Clip, step, clear; returns the gradient norm before clipping. Where parameters are sharded, the norm is that of
+    the whole gradient, and the call is collective.
 
     A parameter without a gradient gets one of zeros: an update in which nothing was forwarded (all advantages zero)
     still decays momentum and weights as AdamW does. TrainingError, before any weight is touched, where loss or
-    gradient is not finite; `blame` are the ids of the prompts in this update.
+    gradient is not finite; `blame` names the prompts in this update, and is not read otherwise.
     """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for parameter in parameters:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
-    norm = float(torch.nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm))
+    norm = float(whole(torch.nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm)))
     if not (math.isfinite(loss) and math.isfinite(norm)):
         optimizer.zero_grad(set_to_none=True)
         ids = ", ".join(list(blame)[:8])
-        raise TrainingError(
+        stopped = TrainingError(
             f"loss {loss} with gradient norm {norm}: no step was taken and the last checkpoint stands. Prompts in this "
             f"update: {ids}. Lower optimizer.lr, or leave out a prompt that breaks the model, then resume"
         )
+        raise agreed(stopped)
     for group in optimizer.param_groups:
         group["lr"] = lr
     optimizer.step()

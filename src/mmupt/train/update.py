@@ -1,11 +1,12 @@
 """From scored groups to new weights: one or several optimiser steps on the groups of one rollout.
 
-Groups are forwarded packed, in micro-batches of any cut: every token's weight in the loss comes from the counts of the
-whole update, so the cut changes gradients by float error only.
+Groups are forwarded packed, in micro-batches of any cut, by one process or by several, each with whole groups: every
+token's weight in the loss comes from the counts of the whole update, so the cut changes gradients by float error only.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -15,11 +16,12 @@ from torch import Tensor
 
 from mmupt.algo.losses import LossTerms, Totals, grpo_loss, highest_covariance, token_weights
 from mmupt.algo.packing import PackItem, pack, plan_micro_batches
-from mmupt.models.forward import no_grad_logprobs, policy_logprobs
-from mmupt.models.loading import LoadedModel
+from mmupt.models.forward import no_grad_logprobs
 from mmupt.models.start import StartModel
 from mmupt.runtime.phases import PhaseClock
+from mmupt.runtime.processes import Processes
 from mmupt.train.optimizer import apply_gradients
+from mmupt.train.policy import Policy
 from mmupt.train.settings import GrpoStage
 from mmupt.types import PackedBatch, RolloutGroup
 
@@ -84,6 +86,21 @@ class UpdateStats:
         self._sums = sums if self._sums is None else self._sums + sums
         self._mismatch = worst if self._mismatch is None else torch.maximum(self._mismatch, worst)
 
+    def gather(self, processes: Processes) -> None:
+        """The sums of all processes, in each of them; `loss`, `grad_norm` and `forwarded` are of all of them already.
+        Collective."""
+        own = (
+            []
+            if self._sums is None or self._mismatch is None
+            else [(self.tokens, self._sums.tolist(), float(self._mismatch))]
+        )
+        found = [share for shares in processes.gather(own) for share in shares]
+        self.tokens = sum(tokens for tokens, _, _ in found)
+        if found:
+            columns = zip(*(sums for _, sums, _ in found), strict=True)
+            self._sums = torch.tensor([math.fsum(column) for column in columns])
+            self._mismatch = torch.tensor(max(worst for *_, worst in found))
+
     def means(self) -> dict[str, float]:
         """Per-update means of loss and gradient norm; per-token means over the tokens that were forwarded."""
         clipped, kl, entropy, importance = [0.0] * 4 if self._sums is None else self._sums.tolist()
@@ -134,14 +151,15 @@ def choose_kl_tokens(stage: GrpoStage, scored: Sequence[ScoredGroup]) -> list[Sc
 
 def accumulate_gradients(
     stage: GrpoStage,
-    loaded: LoadedModel,
+    policy: Policy,
     scored: Sequence[ScoredGroup],
     old: Sequence[Tensor | None],
     reference: StartModel | None,
     stats: UpdateStats,
     clock: PhaseClock,
 ) -> float:
-    """Add the gradient of one update over `scored` to the model's parameters; returns its loss.
+    """Add the gradient of one update over `scored` to the policy's parameters; returns what the rows of this process
+    add to its loss.
 
     `old` are the log-probs of each group's tokens when it was sampled; None means that the policy has not moved since,
     so they are those of this very forward. Groups that are not forwarded count in the totals like all others, and so do
@@ -152,30 +170,32 @@ def accumulate_gradients(
         rollouts=sum(s.group.size for s in scored),
         max_new_tokens=stage.rollout.max_new_tokens,
     )
-    chunk, temperature, device = stage.logprob_chunk, stage.rollout.temperature, loaded.device
+    chunk, temperature, device = stage.logprob_chunk, stage.rollout.temperature, policy.loaded.device
     loss = torch.zeros((), device=device)
-    for batch, members in _micro_batches(stage, scored, forwarded(stage, scored, reference), clock):
+    chosen = forwarded(stage, scored, reference)
+    for batch, row in policy.rows([scored[i].item for i in chosen], stage.micro_batch_tokens, clock):
+        members = [chosen[c] for c in row]
         num_tokens = batch.target_T.shape[0]
         reference_T = None
         if reference is not None:
             with clock("reference", num_tokens):
                 reference_T = reference.logprobs(batch, temperature=temperature, chunk=chunk)
         with clock("forward", num_tokens):
-            new = policy_logprobs(loaded, batch, temperature=temperature, chunk=chunk, entropy=True)
+            new = policy.logprobs(batch, temperature=temperature, chunk=chunk, entropy=True)
             assert new.entropy_T is not None
             known = [old_t for i in members if (old_t := old[i]) is not None]
             old_T = torch.cat(known) if known else new.logprobs_T.detach()
             sampling = [p for i in members for r in scored[i].group.rollouts for p in r.logprobs]
             sampling_T = torch.tensor(sampling, device=device)
-            row = [scored[i] for i in members]
-            advantages_R = torch.cat([s.advantages_G for s in row])
+            groups = [scored[i] for i in members]
+            advantages_R = torch.cat([s.advantages_G for s in groups])
             weights_T = token_weights(stage.algo.aggregation, batch.rollout_T, batch.num_rollouts, totals)
-            kl_where = [s.learns_T if s.kl_T is None else s.kl_T for s in row]
+            kl_where = [s.learns_T if s.kl_T is None else s.kl_T for s in groups]
             terms = grpo_loss(
                 new.logprobs_T,
                 old_T,
                 advantages_R[batch.rollout_T].to(device),
-                (weights_T * torch.cat([s.learns_T for s in row])).to(device),
+                (weights_T * torch.cat([s.learns_T for s in groups])).to(device),
                 stage.algo,
                 reference_T=reference_T,
                 sampling_T=sampling_T,
@@ -190,7 +210,7 @@ def accumulate_gradients(
 
 def update_policy(
     stage: GrpoStage,
-    loaded: LoadedModel,
+    policy: Policy,
     optimizer: torch.optim.AdamW,
     scored: Sequence[ScoredGroup],
     reference: StartModel | None,
@@ -198,22 +218,27 @@ def update_policy(
     clock: PhaseClock,
 ) -> UpdateStats:
     """`stage.updates_per_step` optimiser steps, each on its share of the groups, in the order they were drawn; none on
-    no groups."""
+    no groups. Collective: all processes have all groups, and `policy.loaded` the new weights in the end."""
     stats = UpdateStats()
     scored = choose_kl_tokens(stage, scored)
     shares = _shares(stage, scored)
-    old = _old_logprobs(stage, loaded, scored, shares[0][1], reference, clock)
+    mine = [_of_this_process(stage, policy, scored[start:end], start, reference) for start, end in shares]
+    old = _old_logprobs(stage, policy, scored, sorted(i for share in mine[1:] for i in share), clock)
     stats.forwarded = forwarded(stage, scored, reference)
     for u, (start, end) in enumerate(shares):
         part = scored[start:end]
         if not part:
             continue  # every group was left out: the weights stay as they are
-        loss = accumulate_gradients(stage, loaded, part, old[start:end], reference, stats, clock)
+        own = accumulate_gradients(stage, policy, part, old[start:end], reference, stats, clock)
         with clock("optimiser"):
-            blame = (s.group.prompt.id for s in part)
+            loss = policy.processes.sum(own)
+            blame = policy.blame(own, (scored[i].group.prompt.id for i in mine[u]))
             stats.grad_norm += apply_gradients(optimizer, stage.optimizer, learning_rates[u], loss, blame)
         stats.loss += loss
         stats.updates += 1
+    with clock("sync"):
+        policy.publish()
+        stats.gather(policy.processes)
     return stats
 
 
@@ -223,18 +248,23 @@ def _shares(stage: GrpoStage, scored: Sequence[ScoredGroup]) -> list[tuple[int, 
     return list(pairwise(len(scored) * u // updates for u in range(updates + 1)))
 
 
+def _of_this_process(
+    stage: GrpoStage, policy: Policy, part: Sequence[ScoredGroup], start: int, reference: StartModel | None
+) -> list[int]:
+    """Which groups this process forwards of an update over `part`, which begins at group `start` of the step."""
+    chosen = forwarded(stage, part, reference)
+    rows = policy.share([part[i].item for i in chosen], stage.micro_batch_tokens)
+    return sorted(start + chosen[c] for row in rows for c in row)
+
+
 def _old_logprobs(
-    stage: GrpoStage,
-    loaded: LoadedModel,
-    scored: Sequence[ScoredGroup],
-    first: int,
-    reference: StartModel | None,
-    clock: PhaseClock,
+    stage: GrpoStage, policy: Policy, scored: Sequence[ScoredGroup], needed: Sequence[int], clock: PhaseClock
 ) -> list[Tensor | None]:
-    """Log-probs f32[its tokens] of each group under the policy that is about to move; None for groups before `first`,
-    which the first update takes while the policy still stands, and for those that no update forwards."""
+    """Log-probs f32[its tokens] of the groups `needed` under the policy that is about to move; None for the others:
+    those of the first update, which takes them while the policy still stands, those that no update forwards, and those
+    that another process does."""
+    loaded = policy.loaded
     old: list[Tensor | None] = [None] * len(scored)
-    needed = [i for i in forwarded(stage, scored, reference) if i >= first]
     for batch, members in _micro_batches(stage, scored, needed, clock):
         with clock("old", batch.target_T.shape[0]):
             logprobs_T = no_grad_logprobs(

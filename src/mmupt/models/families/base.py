@@ -99,6 +99,11 @@ class Family(Protocol):
         """The LM head: hidden [.., D] to logits [.., V]."""
         ...
 
+    def layers(self, model: nn.Module) -> list[nn.Module]:
+        """Modules that a forward calls once each, if it has a picture, and that hold most of the weights: the layers
+        of the language model, and those of the vision tower where it is known to be one stack."""
+        ...
+
     def save(self, folder: str) -> None:
         """Tokenizer, chat template and all that other tools need to process pictures, into a Hugging Face folder."""
         ...

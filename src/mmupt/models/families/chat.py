@@ -159,6 +159,9 @@ class ChatFamily:
     def head(self, model: nn.Module) -> nn.Module:
         return model.get_output_embeddings()  # type: ignore[operator]
 
+    def layers(self, model: nn.Module) -> list[nn.Module]:
+        return list(self._language(model).layers)
+
     def save(self, folder: str) -> None:
         self.tokenizer.chat_template = self.template
         self.tokenizer.save_pretrained(folder)

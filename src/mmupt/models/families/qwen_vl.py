@@ -80,6 +80,9 @@ class QwenVL(ChatFamily):
         whole_HWC = (pixels_HWC / processor.rescale_factor).round().clamp(0, 255).to(torch.uint8)
         return fromarray(whole_HWC.numpy())
 
+    def layers(self, model: nn.Module) -> list[nn.Module]:
+        return [*core(model).visual.blocks, *super().layers(model)]
+
     def save(self, folder: str) -> None:
         super().save(folder)
         # vLLM, TRL and others read pictures through a processor that has a video part, which mmupt never uses.

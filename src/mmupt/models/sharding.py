@@ -1,0 +1,145 @@
+"""A model whose trained weights are spread over processes (FSDP2), for the forwards that have a backward pass.
+
+Beside it every process keeps the plain model, which samples, is measured and is asked for rewards: those forward as
+often and as long as each process needs, and a sharded model would make all of them wait for each other at every layer.
+So frozen weights are not sharded at all, they are the plain model's own; and what is gathered behind an update goes
+into the plain model once.
+
+Every process has to forward and to go back equally often, and through the same modules: `idle` is for one that has
+nothing to do, and a row without pictures shows a trained vision tower a grey one, whose gradient is zero.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import CPUOffloadPolicy, FSDPModule, OffloadPolicy, fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from mmupt.algo.logprobs import TokenLogprobs
+from mmupt.algo.packing import PackItem, pack
+from mmupt.models.families.base import PixelLimits
+from mmupt.models.forward import policy_logprobs
+from mmupt.models.loading import LoadedModel
+from mmupt.runtime.settings import ProcessSettings
+from mmupt.types import EncodedPrompt, PackedBatch, Picture
+
+_SIDE = 56
+"""Of the grey picture, in pixels."""
+
+
+class ShardedModel:
+    """The trained weights of `loaded`, spread over `mesh`. `loaded` stays whole, and is behind until `publish`."""
+
+    def __init__(self, loaded: LoadedModel, mesh: DeviceMesh, settings: ProcessSettings) -> None:
+        self.loaded = loaded
+        self._mesh = mesh
+        self.module: nn.Module = _sharded(loaded, mesh, settings)
+        self.trained = {name.removeprefix("model."): p for name, p in self.module.named_parameters() if p.requires_grad}
+        plain = dict(loaded.model.named_parameters())
+        self._pairs = [(_shard(p), plain[name]) for name, p in self.trained.items()]
+        self._grey = () if loaded.pictures.kept_of(loaded.model) else (_grey(loaded),)
+
+    def logprobs(self, batch: PackedBatch, *, temperature: float, chunk: int, entropy: bool) -> TokenLogprobs:
+        """As `policy_logprobs`, with gradient. Collective."""
+        shown = () if batch.pictures else self._grey
+        return TokenLogprobs(*self.module(batch, shown, temperature, chunk, entropy))
+
+    def idle(self) -> None:
+        """One forward and one backward pass that change no gradient. Collective: the others work meanwhile."""
+        end = self.loaded.family.turn_end
+        prompt = EncodedPrompt(torch.tensor([end]), torch.zeros(3, 1, dtype=torch.long), 1, ())
+        logprobs = self.logprobs(pack([PackItem(prompt, [[end]])]), temperature=1.0, chunk=1, entropy=False)
+        (0.0 * logprobs.logprobs_T.sum()).backward()
+
+    @torch.no_grad()
+    def publish(self) -> None:
+        """The plain model has the weights of now, one gathered after another. Collective."""
+        for shard, whole in self._pairs:
+            whole.copy_(_shard(shard.to(self.loaded.device)).full_tensor())
+
+    @torch.no_grad()
+    def take_over(self) -> None:
+        """The shards are cut anew from the plain model, which is the same in every process."""
+        for shard, whole in self._pairs:
+            shard.to_local().copy_(self.cut(whole, like=shard).to_local())
+
+    def cut(self, whole: Tensor, *, like: Tensor) -> DTensor:
+        """What this process holds of a tensor that all have, sharded as `like` is. Nothing is sent."""
+        placements = _shard(like).placements
+        return distribute_tensor(whole.detach().to(self.loaded.device), self._mesh, placements, src_data_rank=None)
+
+
+class _Forward(nn.Module):
+    """What FSDP2 takes for the whole model, so that embedding, head and norms are there for all that a packed row goes
+    through, in forward and backward pass."""
+
+    def __init__(self, loaded: LoadedModel, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self._loaded = loaded
+
+    def forward(
+        self, batch: PackedBatch, shown: tuple[Picture, ...], temperature: float, chunk: int, entropy: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """(log-probs, entropy), a tuple because FSDP2 looks for tensors in it. `shown` are pictures that count for
+        nothing."""
+        # Under autocast a weight's copy in the forward's dtype would outlive the layer it was gathered for.
+        caching = torch.is_autocast_cache_enabled()
+        torch.set_autocast_cache_enabled(False)
+        try:
+            grey = self._looked_at(shown)  # the tower comes first in every process, and last in the backward pass
+            found = policy_logprobs(
+                self._loaded, batch, temperature=temperature, chunk=chunk, entropy=entropy, model=self.model
+            )
+        finally:
+            torch.set_autocast_cache_enabled(caching)
+        return found.logprobs_T + grey, found.entropy_T
+
+    def _looked_at(self, pictures: tuple[Picture, ...]) -> Tensor | float:
+        """0, with all of the tower behind it where there are pictures."""
+        with self._loaded.autocast():
+            features_ND = self._loaded.pictures(self.model, pictures)
+        return 0.0 if features_ND is None else 0.0 * features_ND.float().sum()
+
+
+def _sharded(loaded: LoadedModel, mesh: DeviceMesh, settings: ProcessSettings) -> nn.Module:
+    """A second tree of modules over the same weights, in which FSDP2 puts shards in the place of what is trained."""
+    model = copy.deepcopy(loaded.model, {id(p): p for p in loaded.model.parameters()})
+    root = _Forward(loaded, model)
+    frozen = {p for p in model.parameters() if not p.requires_grad}
+    offload = CPUOffloadPolicy() if settings.cpu_offload else OffloadPolicy()
+    for layer in loaded.family.layers(model):
+        if any(p.requires_grad for p in layer.parameters()):
+            fully_shard(
+                layer,
+                mesh=mesh,
+                reshard_after_forward=settings.reshard_after_forward,
+                offload_policy=offload,
+                ignored_params=frozen,
+            )
+    fully_shard(root, mesh=mesh, offload_policy=offload, ignored_params=frozen)
+    for module in root.modules():
+        if isinstance(module, FSDPModule):
+            # The loss is a sum whose weights come from the counts of the whole update: gradients add up.
+            module.set_gradient_divide_factor(1.0)
+            module.set_force_sum_reduction_for_comms(True)
+    return root
+
+
+def _grey(loaded: LoadedModel) -> Picture:
+    return loaded.family.picture(Image.new("RGB", (_SIDE, _SIDE), "grey"), PixelLimits(_SIDE**2, 4 * _SIDE**2))
+
+
+def _shard(parameter: Tensor) -> DTensor:
+    assert isinstance(parameter, DTensor), "what is trained is sharded"
+    return parameter
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """The tensor itself, put together where it is sharded. Collective where it is."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor

@@ -1,0 +1,19 @@
+"""`[processes]`: how the processes that torchrun starts for a run work together. How many there are is for torchrun to
+say, and may change whenever a run is resumed."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from mmupt.settings import Settings
+
+
+class ProcessSettings(Settings):
+    """Read where more than one process runs. `timeout_minutes` bounds how long processes wait for each other inside a
+    step. `cpu_offload` keeps the shards of weights, gradients and AdamW's moments in main memory. With
+    `reshard_after_forward` a layer's gathered weights are given up behind its forward, and gathered again for its
+    backward pass."""
+
+    timeout_minutes: int = Field(default=30, ge=1)
+    cpu_offload: bool = False
+    reshard_after_forward: bool = True

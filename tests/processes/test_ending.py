@@ -1,0 +1,56 @@
+"""What goes wrong in one process ends all of them, and is said once, with its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.processes.conftest import UPT, Group
+
+Recipe = Callable[..., Path]
+Work = Callable[..., list[Any]]
+
+
+def test_an_error_of_one_process_ends_all_of_them(recipe: Recipe, work: Work, tmp_path: Path) -> None:
+    path = recipe("upt", {**UPT, "steps": 1})
+    faults = ("sampling", "forward", "nan", "other advantages")
+    groups = [Group(2).run(path, tmp_path / f"run-{n}", fail=[1, how]) for n, how in enumerate(faults)]
+    sampling, forward, nan, other = work(*groups)
+
+    assert sampling.codes == [2, 2]
+    assert sampling.said.count("error:") == 1 and "error: rank 1: the card is on fire" in sampling.said
+
+    assert forward.codes == [1, 1]
+    assert forward.said.count("Traceback") == 1 and "ZeroDivisionError: a bug" in forward.said
+    assert "rank 1:\n" in forward.said
+
+    assert nan.codes == [2, 2]
+    assert nan.said.count("error:") == 1 and "loss nan" in nan.said
+    assert "(rank 1)" in nan.said and "(rank 0)" not in nan.said, "those of the process whose loss it was"
+
+    assert other.codes == [2, 2]
+    assert other.said.count("error:") == 1 and "upt, step 1: rank 1 and rank 0 have come to" in other.said
+
+
+def test_what_one_process_alone_can_do_is_refused(recipe: Recipe, work: Work, tmp_path: Path) -> None:
+    vllm = {**UPT, "rollout": {**UPT["rollout"], "engine": "vllm"}}
+    path = recipe("vllm", vllm)
+    offload = recipe("offload", UPT, processes={"cpu_offload": True})
+    taken = tmp_path / "taken"
+    taken.mkdir()
+    (taken / "run.json").write_text("{}")
+    evaluation = Group(2, [{"argv": ["eval", "--help"]}])
+    ended = work(
+        Group(2).run(path, tmp_path / "vllm"),
+        Group(2).run(offload, tmp_path / "offload"),
+        Group(2).run(offload, taken),
+        evaluation,
+    )
+    for each, words in zip(
+        ended, ('engine = "vllm"', "cpu_offload", "already holds a run", "in one process"), strict=True
+    ):
+        assert each.codes == [2, 2], each.said
+        assert words in each.said
+    assert all(each.said.count("error:") == 1 for each in ended[:3])
+    assert not (tmp_path / "vllm").exists() and not (tmp_path / "offload").exists(), "before anything is written"

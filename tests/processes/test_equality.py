@@ -1,0 +1,104 @@
+"""However many processes: the same losses and the same weights, and a run that goes on in another number of them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+from tests.processes.conftest import UPT, Group, apart, weights
+
+from mmupt.data.writer import write_jsonl
+from mmupt.runtime.layout import RunLayout
+from mmupt.runtime.metrics import read_metrics
+from mmupt.types import PreferencePair
+from mmupt.world.settings import WorldSettings
+from mmupt.world.splits import world_split
+
+CLOSE = 1e-5
+Recipe = Callable[..., Path]
+Work = Callable[..., list[Any]]
+
+
+def same_training(one: Path, many: Path, stage: str, start: Path) -> None:
+    """Losses, gradient norms and weights within CLOSE, of weights that have moved twenty times as far."""
+    pairs = list(zip(read_metrics(one / "metrics.jsonl"), read_metrics(many / "metrics.jsonl"), strict=True))
+    for alone, together in pairs:
+        for name in ("loss", "grad_norm", "kl", "entropy", "tokens"):
+            if name in alone:
+                assert together[name] == pytest.approx(alone[name], rel=1e-4, abs=CLOSE), (stage, alone["step"], name)
+    assert apart(weights(one, stage), weights(many, stage)) < CLOSE, stage
+    assert apart(weights(one, stage), load_file(start / "model.safetensors")) > 20 * CLOSE, stage
+
+
+def test_one_two_and_four_processes_train_the_same(
+    recipe: Recipe, work: Work, tmp_path: Path, tiny_folder: Path
+) -> None:
+    """Five steps of two updates each. Of four processes some have nothing to do: an update has two or three groups."""
+    path = recipe("upt", UPT)
+    runs = {size: tmp_path / f"on-{size}" for size in (1, 2, 4)}
+    for ended in work(*(Group(size).run(path, run) for size, run in runs.items())):
+        assert set(ended.codes) == {0}, ended.said
+    for size in (2, 4):
+        same_training(runs[1], runs[size], "upt", tiny_folder)
+        last = read_metrics(runs[size] / "metrics.jsonl")[-1]
+        assert last["ranks"] == size and 0 <= float(str(last["rank_slowest"])) < size
+        assert float(str(last["rank_seconds_max"])) >= float(str(last["rank_seconds_median"])) > 0
+    assert "ranks" not in read_metrics(runs[1] / "metrics.jsonl")[-1]
+
+
+def test_other_kinds_of_training_are_the_same_too(
+    recipe: Recipe, work: Work, tmp_path: Path, tiny_folder: Path
+) -> None:
+    """A reference model and a frozen tower; an adapter; worked answers, with checkpointing; preferences."""
+    rows = world_split(WorldSettings(sft_size=7), "sft")
+    pairs = [PreferencePair(b.prompt, f"{b.solution}", f"{a.solution}?") for a, b in pairwise(rows)]
+    chosen = write_jsonl(tmp_path / "pairs", "train", pairs)
+    # AdamW's first step makes as much of a gradient of 1e-8 as of any other; eps keeps float error from deciding it.
+    learning = {"batch_size": 6, "optimizer": {"lr": 3e-4, "eps": 1e-6}}
+    short = {**UPT, "steps": 2, "algo": {"kl_coef": 0.5}}
+    recipes = {
+        "frozen": recipe("frozen", short, model={"freeze": ["vision", "projector"]}),
+        "adapter": recipe("adapter", {**short, "optimizer": {"lr": 3e-3}}, model={"lora": {"rank": 4}}),
+        "solutions": recipe(
+            "solutions",
+            {"kind": "sft", "name": "sft", "data": {"path": "world:sft"}, **learning},
+            model={"gradient_checkpointing": True},
+        ),
+        "preferences": recipe("preferences", {"kind": "dpo", "name": "dpo", "data": {"path": str(chosen)}, **learning}),
+    }
+    stages = {"frozen": "upt", "adapter": "upt", "solutions": "sft", "preferences": "dpo"}
+    groups = [Group(1), Group(2)]
+    for name, path in recipes.items():
+        groups = [group.run(path, tmp_path / f"{name}-{group.size}") for group in groups]
+    for ended in work(*groups):
+        assert set(ended.codes) == {0}, ended.said
+    for name, stage in stages.items():
+        same_training(tmp_path / f"{name}-1", tmp_path / f"{name}-2", stage, tiny_folder)
+
+
+def test_a_checkpoint_of_two_processes_goes_on_in_any_number(
+    recipe: Recipe, work: Work, tmp_path: Path, tiny_folder: Path
+) -> None:
+    """Interrupted in step 4, behind the checkpoint of step 2, which holds shards of the optimiser's state; and one
+    process's checkpoint goes on in two."""
+    path = recipe("upt", UPT)
+    calm, stopped, alone = (tmp_path / name for name in ("calm", "stopped", "alone"))
+    first = work(Group(2).run(path, calm).run(path, stopped, stop=4), Group(1).run(path, alone, stop=4))
+    assert [set(ended.codes) for ended in first] == [{130}, {130}], first
+    shards = sorted((RunLayout(stopped).checkpoint("upt", 2) / "optimizer").glob("*.safetensors"))
+    assert len(shards) == 2, "each process has written its own"
+    assert (RunLayout(alone).checkpoint("upt", 2) / "optimizer.safetensors").exists()
+
+    resumed = {name: tmp_path / name for name in ("in-1", "in-2", "in-3", "alone-in-2")}
+    for name, run in resumed.items():
+        shutil.copytree(alone if name.startswith("alone") else stopped, run)
+    for ended in work(*(Group(int(name[-1])).run(path.resolve(), run, "--resume") for name, run in resumed.items())):
+        assert set(ended.codes) == {0}, ended.said
+    for name, run in resumed.items():
+        assert [m["step"] for m in read_metrics(run / "metrics.jsonl")] == [1, 2, 3, 4, 5], name
+        same_training(calm, run, "upt", tiny_folder)
