@@ -32,12 +32,12 @@ INTRODUCTION = """\
 
 Every table and key of a recipe. This page is made from the settings classes whenever the site is built.
 
-- `mmupt run NAME --dry-run` prints a recipe with every default written out, and `--set KEY=VALUE` changes any value of it.
-- An unknown key, a value of the wrong type and a value out of bounds are errors, all told at once, before anything loads.
+- `mmupt run NAME --dry-run` prints a recipe with every default written out; `--set KEY=VALUE` changes any value of it.
+- An unknown key, a value of the wrong type or out of bounds is an error; all are told at once, before anything loads.
 - TOML has no null: where "none" is among the values, the word stands for it.
-- **Shared tables.** What stages have in common may stand at the top of a recipe (`[data]`, `[prompt]`, `[optimizer]`, ...,
-  and single keys such as `micro_batch_tokens`): it is merged into every stage that has such a table or key, and a
-  stage's own values win. `[evaluation]` takes `[data]`, `[prompt]` and `[answers]` in the same way.
+- **Shared tables.** What stages have in common may stand at the top of a recipe (`[data]`, `[prompt]`, `[optimizer]`,
+  ..., and single keys such as `micro_batch_tokens`): it is merged into every stage that has such a table or key, and
+  a stage's own values win. `[evaluation]` takes `[data]`, `[prompt]` and `[answers]` in the same way.
 """
 
 _BOUNDS = {"ge": "≥ {}", "gt": "> {}", "le": "≤ {}", "lt": "< {}", "min_length": "at least {} long"}

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from markdown_it import MarkdownIt
@@ -69,7 +70,7 @@ def anchors(text: str) -> set[str]:
     """What a link may name behind #, as the site's generator forms it from headings."""
     tokens = _PARSER.parse(text)
     found: set[str] = set()
-    for opening, content in zip(tokens, tokens[1:], strict=False):
+    for opening, content in pairwise(tokens):
         if opening.type == "heading_open":
             name = _heading(content)
             own = _OWN_ID.search(name)

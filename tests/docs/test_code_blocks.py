@@ -172,7 +172,8 @@ def test_rows_are_read(block: Block, folder: Path) -> None:
             (read_labeled_row if "answer" in raw.values else read_group_row)(raw, "rows")
     elif "question" in keys:
         settings = DataSettings(path=str(file))
-        load = load_pairs if "chosen" in keys else load_labeled if all("answer" in row for row in rows) else load_prompts
+        labeled = all("answer" in row for row in rows)
+        load = load_pairs if "chosen" in keys else load_labeled if labeled else load_prompts
         assert len(load(settings).rows) == len(rows)
 
 
@@ -307,7 +308,7 @@ def parsed(arguments: list[str]) -> dict[str, Any]:
     except typer.Exit:  # --help
         return {}
     except Exception as error:
-        message = getattr(error, "format_message", lambda: error)()
+        message = error.format_message() if hasattr(error, "format_message") else error
         pytest.fail(f"mmupt {shlex.join(arguments)}: {message}")
 
 

@@ -10,6 +10,7 @@ from markdown_it import MarkdownIt
 from markdown_pages import DOCS
 
 PARSER = MarkdownIt("commonmark").enable("table")
+BLOCKS = ("paragraph_open", "fence", "table_open", "blockquote_open", "html_block")
 PAGES = sorted(DOCS.rglob("*.md"))
 
 
@@ -22,23 +23,29 @@ def test_lists_are_lists_everywhere(page: Path) -> None:
 def read_differently(text: str) -> Iterator[tuple[int, str]]:
     """Python-Markdown wants four spaces before what belongs to a list item, and an empty line before a list."""
     lines = text.splitlines()
-    depth, items = 0, []
+    depth = 0  # of lists
+    items: set[int] = set()  # lines on which an item begins
     for token in PARSER.parse(text):
         if token.type.endswith("list_close"):
             depth -= 1
-        if token.map is not None and token.type in ("bullet_list_open", "ordered_list_open"):
-            first = token.map[0]
-            if depth == 0 and first > 0 and lines[first - 1].strip() and not lines[first - 1].startswith("#"):
-                yield first + 1, "a list needs an empty line before it"
-        if token.map is not None and depth > 0 and token.type.endswith(("_open", "fence")) and token.map[0] not in items:
-            indent = len(lines[token.map[0]]) - len(lines[token.map[0]].lstrip())
-            if token.type not in ("list_item_open", "thead_open", "tr_open", "th_open", "tbody_open", "td_open"):
-                if indent < 4 * depth:
-                    yield token.map[0] + 1, "what belongs to a list item needs four spaces before it"
+        if token.map is None:
+            continue
+        first = token.map[0]
+        before = lines[first - 1] if first > 0 else ""
         if token.type.endswith("list_open"):
+            if depth == 0 and before.strip() and not before.startswith("#"):
+                yield first + 1, "a list needs an empty line before it"
+            if depth > 0 and _indent(lines[first]) < 4 * depth:
+                yield first + 1, "a list within a list item needs four spaces before it"
             depth += 1
-        if token.type == "list_item_open" and token.map is not None:
-            items.append(token.map[0])
+        elif token.type == "list_item_open":
+            items.add(first)
+        elif token.type in BLOCKS and depth > 0 and first not in items and _indent(lines[first]) < 4 * depth:
+            yield first + 1, "what belongs to a list item needs four spaces before it"
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator
 from typing import Any, Literal, get_args, get_origin
 
-import mmupt.pipeline  # noqa: F401  (every settings class there is)
 import pytest
 import typer
 import yaml
@@ -17,6 +16,7 @@ from commands_page import commands_page
 from markdown_pages import DOCS, ROOT
 from settings_page import collect, settings_page
 
+import mmupt.pipeline  # noqa: F401  (every settings class there is)
 from mmupt.cli import app
 from mmupt.data.settings import ReadingStage
 from mmupt.recipe import Recipe
