@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import tomli_w
 import typer
+import yaml
 from markdown_pages import ROOT, Block, blocks, inline_code, pages
 from PIL import Image
 
@@ -35,7 +36,7 @@ from mmupt.recipe.rounds import LOOP
 
 REASONS = ("needs a GPU", "needs the hub", "needs a model server", "needs another machine")
 MOST_NOT_RUN = 6
-LANGUAGES = ("console", "python", "toml", "json", "jsonl", "text")
+LANGUAGES = ("console", "python", "toml", "json", "jsonl", "yaml", "text")
 
 PAGES = pages()
 BLOCKS = [block for page in PAGES for block in blocks(page)]
@@ -137,6 +138,7 @@ def completed(fragment: Mapping[str, Any]) -> dict[str, Any]:
         fitting = [kind for kind in BASE if tables <= STAGE_MODELS[kind].model_fields.keys()]
         assert fitting, f"no kind of stage has all of {sorted(tables)}"
         document["stages"] = [BASE[fitting[0]]]
+    document["stages"] = [{**BASE.get(stage["kind"], {}), **stage} for stage in document["stages"]]
     readers = [stage for stage in document["stages"] if "data" in STAGE_MODELS[stage["kind"]].model_fields]
     if not readers and "data" not in fragment:
         del document["data"]
@@ -146,6 +148,8 @@ def completed(fragment: Mapping[str, Any]) -> dict[str, Any]:
 @of("toml")
 def test_recipes_load(block: Block, folder: Path) -> None:
     document = tomllib.loads(block.text)
+    if "project" in document:  # a package's pyproject.toml
+        return
     whole = {"name", "model", "stages"} <= document.keys()
     file = folder / "recipe.toml"
     file.write_text(block.text if whole else tomli_w.dumps(completed(document)), encoding="utf-8")
@@ -159,6 +163,11 @@ def test_a_wrong_fragment_is_found(wrong: str, folder: Path) -> None:
 
 
 # Rows
+
+
+@of("yaml")
+def test_yaml_is_read(block: Block) -> None:
+    assert yaml.safe_load(block.text) is not None
 
 
 @of("json", "jsonl")
@@ -184,6 +193,7 @@ TARGETS = set(re.findall(r"^([a-z][\w-]*):", (ROOT / "Makefile").read_text(), fl
 FILES = {"py", "md", "json", "jsonl", "parquet", "safetensors", "toml", "html"}
 EXTRAS = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
 UNCHECKED = {"cd", "ls", "cat", "less", "git", "vllm", "tensorboard", "kill", "export", "unzip", "tar", "head", "jq"}
+MODULES = {"venv", "http.server", "build", "json.tool", "verl.trainer.main_ppo"}
 WRAPPERS = {"torchrun", "srun", "env", "nohup", "time", "accelerate", "ray"}
 
 
@@ -259,7 +269,7 @@ def check_python(arguments: list[str], folder: Path) -> None:
         elif module == "pytest":
             assert all(word.startswith("-") or (ROOT / word).exists() for word in rest), f"no such tests: {rest}"
         else:
-            assert module in ("venv", "http.server", "build", "json.tool"), f"the test does not know python -m {module}"
+            assert module in MODULES, f"the test does not know python -m {module}"
         return
     script = ROOT / arguments[0]
     source = script.read_text(encoding="utf-8")
@@ -295,9 +305,9 @@ def check_mmupt(arguments: list[str], folder: Path) -> None:
 
 
 def parsed(arguments: list[str]) -> dict[str, Any]:
-    """The parameters of a command, nested ones too, without running it."""
+    """The parameters of a command, nested ones too, without running it. N stands for some number."""
     context, command = GROUP.make_context("mmupt", list(arguments), resilient_parsing=True), GROUP
-    rest = list(arguments)
+    rest = ["1" if word == "N" else word for word in arguments]
     while hasattr(command, "resolve_command"):
         name, command, rest = command.resolve_command(context, rest)
         if not hasattr(command, "resolve_command"):
@@ -365,7 +375,8 @@ def inline_fault(code: str) -> str | None:
         return None if key[1] in KEYS else "no such key"
     if re.fullmatch(r"[\w-]+(/[\w-]+)*/\w+\.py", code):
         places = (ROOT, ROOT / "src" / "mmupt", ROOT / "tests", ROOT / "benchmarks")
-        return None if any((place / code).is_file() for place in places) else "no such file"
+        ours = any((place / code.split("/")[0]).is_dir() for place in places)  # not of another project
+        return "no such file" if ours and not any((place / code).is_file() for place in places) else None
     return None
 
 
