@@ -1,5 +1,6 @@
 # make demo        the offline demo, a few minutes on two CPU cores (ARGS="--seed 3" is handed on)
 # make test        lint, then the tests that are not slow
+# make docs        the documentation as a site in site/; a warning is an error (ARGS="--dirty" is handed on)
 # make test-vllm   the tests of the vLLM engine with a real vLLM for CPU, in .venv-vllm
 # make lint        ruff and mypy
 # make clean       remove .venv, .venv-peer, .venv-vllm, caches and build products; runs/ stays
@@ -17,7 +18,7 @@ BASE := $(VENV)/.stamp-base
 DEV := $(VENV)/.stamp-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint docs clean
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -34,8 +35,12 @@ lint: $(DEV)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
+# Material announces its successor on the terminal otherwise.
+docs: $(DEV)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict $(ARGS)
+
 clean:
-	rm -rf $(VENV) $(PEERS) $(VLLM) build dist src/*.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) $(VLLM) build dist site src/*.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One rule installs, for use (.stamp-base) or for work on mmupt itself (.stamp-dev).
