@@ -2,8 +2,8 @@
 
     python worker.py GROUPS
 
-GROUPS is JSON: [{"size": 2, "log": path, "jobs": [{"argv": ["run", ...]}, ...]}, ...]. The processes of a group do its
-jobs one after another. A job may hold a fault: "stop" is the number of the update, from 1, in which the run is
+GROUPS is JSON: [{"size": 2, "log": path, "jobs": [{"argv": ["run", ...], "cwd": path}, ...]}, ...]. The processes of a
+group do its jobs one after another. A job may hold a fault: "stop" is the number of the update, from 1, in which the run is
 interrupted everywhere; "back" maps a step to that which the guard goes back to behind it; "fail" is [rank, how], see
 `with_faults`. Exit codes are printed as JSON, one list a group.
 """
@@ -55,6 +55,9 @@ def act(rank: int, group: dict[str, Any], ports: list[int]) -> None:
         os.environ["MASTER_PORT"] = str(port)
         with_faults(rank, job)
         sys.argv = ["mmupt", *job["argv"]]
+        if "cwd" in job:
+            os.makedirs(job["cwd"], exist_ok=True)
+            os.chdir(job["cwd"])
         try:
             mmupt.cli.main()
         except SystemExit as ended:
