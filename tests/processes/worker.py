@@ -3,9 +3,9 @@
     python worker.py GROUPS
 
 GROUPS is JSON: [{"size": 2, "log": path, "jobs": [{"argv": ["run", ...], "cwd": path}, ...]}, ...]. The processes of a
-group do its jobs one after another. A job may hold a fault: "stop" is the number of the update, from 1, in which the run is
-interrupted everywhere; "back" maps a step to that which the guard goes back to behind it; "fail" is [rank, how], see
-`with_faults`. Exit codes are printed as JSON, one list a group.
+group do its jobs one after another. A job may hold a fault: "stop" is the number of the update, from 1, in which the
+run is interrupted everywhere; "back" maps a step to that which the guard goes back to behind it; "fail" is [rank, how],
+see `with_faults`. Exit codes are printed as JSON, one list a group.
 """
 
 from __future__ import annotations
