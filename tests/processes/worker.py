@@ -45,7 +45,7 @@ def main() -> None:
 
 def act(rank: int, group: dict[str, Any], ports: list[int]) -> None:
     """The life of one process; never returns."""
-    log = os.open(group["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    log = os.open(group["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log, 1)
     os.dup2(log, 2)
     size = str(group["size"])
