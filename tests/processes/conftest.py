@@ -49,8 +49,9 @@ class Group:
     jobs: list[dict[str, Any]] = field(default_factory=list)
 
     def run(self, recipe: Path, folder: Path, *flags: str, **fault: Any) -> Group:
-        argv = ["run", str(recipe), "--set", f"run_dir={folder}", *flags]
-        return Group(self.size, [*self.jobs, {"argv": argv, **fault}])
+        """In `folder` itself, so that the recipe of a copy of it is the same."""
+        argv = ["run", str(recipe), "--set", "run_dir=.", *flags]
+        return Group(self.size, [*self.jobs, {"argv": argv, "cwd": str(folder), **fault}])
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,10 @@
 
     python worker.py GROUPS
 
-GROUPS is JSON: [{"size": 2, "log": path, "jobs": [{"argv": ["run", ...]}, ...]}, ...]. The processes of a group do its
-jobs one after another. A job may hold a fault: "stop" is the number of the update, from 1, in which the run is
-interrupted everywhere; "back" maps a step to that which the guard goes back to behind it; "fail" is [rank, how], see
-`with_faults`. Exit codes are printed as JSON, one list a group.
+GROUPS is JSON: [{"size": 2, "log": path, "jobs": [{"argv": ["run", ...], "cwd": path}, ...]}, ...]. The processes of a
+group do its jobs one after another. A job may hold a fault: "stop" is the number of the update, from 1, in which the
+run is interrupted everywhere; "back" maps a step to that which the guard goes back to behind it; "fail" is [rank, how],
+see `with_faults`. Exit codes are printed as JSON, one list a group.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def main() -> None:
 
 def act(rank: int, group: dict[str, Any], ports: list[int]) -> None:
     """The life of one process; never returns."""
-    log = os.open(group["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    log = os.open(group["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log, 1)
     os.dup2(log, 2)
     size = str(group["size"])
@@ -55,6 +55,9 @@ def act(rank: int, group: dict[str, Any], ports: list[int]) -> None:
         os.environ["MASTER_PORT"] = str(port)
         with_faults(rank, job)
         sys.argv = ["mmupt", *job["argv"]]
+        if "cwd" in job:
+            os.makedirs(job["cwd"], exist_ok=True)
+            os.chdir(job["cwd"])
         try:
             mmupt.cli.main()
         except SystemExit as ended:

@@ -114,7 +114,8 @@ def _run(recipe: Recipe, begun: Path, *, resume: bool, overwrite: bool, processe
         ours = begun.exists() and (resume or begun.stat().st_mtime >= started)
         what = "continue" if ours else "nothing was written yet, start again"
         if main:
-            say(f"interrupted; {what} with: {_again(sys.argv[1:], resume=ours)}")
+            how = "with" if processes is None else "under torchrun with"
+            say(f"interrupted; {what} {how}: {_again(sys.argv[1:], resume=ours)}")
         raise typer.Exit(130) from None
     if main:
         typer.echo(f"run folder: {folder}")
