@@ -22,6 +22,7 @@ from mmupt.cli.reproducing import reproduce
 from mmupt.cli.running import demo, run
 from mmupt.cli.synthesizing import synth
 from mmupt.cli.terminal import say
+from mmupt.cli.watching import watch
 from mmupt.errors import MmuptError
 
 app = typer.Typer(
@@ -41,6 +42,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "reproduce": reproduce,
     "grade": grade,
     "vote": vote,
+    "watch": watch,
     "recipes": recipes,
     "benchmarks": benchmarks,
     "world": world,

@@ -11,7 +11,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from mmupt.report.advice import what_to_know
 from mmupt.report.curves import charts
-from mmupt.report.guard import Story, guard_view, marks, what_it_did
+from mmupt.report.guard import Story, what_it_did
+from mmupt.report.guard_page import guard_view, marks
 from mmupt.report.made import made_rows
 from mmupt.report.profile import Profile, in_percent, in_units, in_whole, read_profile
 from mmupt.report.reading import RunData, Stage, number, read_run
