@@ -9,7 +9,7 @@ from typing import Any
 from mmupt.answers.extract import extract
 from mmupt.data.images import encode_png, open_image
 from mmupt.types import ImageSource
-from mmupt.watch.columns import read_rows, short_name
+from mmupt.watch.columns import answer_key, read_rows, short_name
 
 LONGEST = 20_000
 """Characters of a response or question that are sent unasked; all of it comes when the reader asks."""
@@ -21,12 +21,12 @@ def group_detail(path: Path, row: int, mode: str, *, whole: bool = False) -> dic
 
     A text is {"text": ..., "length": characters in all}. A response has also `span`, (start, end) of what says its
     answer in the UTF-16 units that browsers count in, or null; and `cluster`, an index into `clusters`, or null where
-    the answer could not be read.
+    the answer could not be read. Two clusters with the same `key` say the same, also in different groups.
     Raises RunFolderError as `read_rows` does, IndexError for a row that is not there.
     """
     (group,) = read_rows(path, row=row)
     cluster_of = {member: k for k, cluster in enumerate(group["clusters"]) for member in cluster["members"]}
-    limit = None if whole else LONGEST
+    limit, choices = None if whole else LONGEST, tuple(group["choices"] or ())
     responses = []
     for i, text in enumerate(group["responses"]):
         answer = group["answers"][i]
@@ -48,10 +48,15 @@ def group_detail(path: Path, row: int, mode: str, *, whole: bool = False) -> dic
         "role": short_name(group["role"]),
         "policy_version": group["policy_version"],
         "question": _text(group["question"], limit),
-        "choices": [_text(choice, limit) for choice in group["choices"] or ()],
+        "choices": [_text(choice, limit) for choice in choices],
         "pictures": [_label(image) for image in group["images"]],
         "clusters": [
-            {"answer": _text(c["answer"], limit), "count": len(c["members"]), "won": c["answer"] == group["majority"]}
+            {
+                "answer": _text(c["answer"], limit),
+                "key": answer_key(c["answer"], choices),
+                "count": len(c["members"]),
+                "won": c["answer"] == group["majority"],
+            }
             for c in group["clusters"]
         ],
         "share": group["share"],
@@ -67,6 +72,8 @@ def group_picture(path: Path, row: int, number: int) -> bytes:
     Raises RunFolderError, IndexError, and DataError (with the reason) where the picture is missing or none.
     """
     (group,) = read_rows(path, ["images"], row)
+    if not 0 <= number < len(group["images"]):
+        raise IndexError(number)
     image = group["images"][number]
     pixels = open_image(ImageSource(path=image["path"], data=image["bytes"]))
     pixels.thumbnail((PICTURE_SIZE, PICTURE_SIZE))

@@ -114,7 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in _HEADERS.items():
             self.send_header(name, value)
-        self.send_header("Content-Type", f"{kind}; charset=utf-8" if not kind.startswith("image/") else kind)
+        self.send_header("Content-Type", f"{kind}; charset=utf-8" if kind != "image/png" else kind)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         if body:

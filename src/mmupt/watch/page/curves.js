@@ -18,16 +18,19 @@ export function chart({ title, steps, values, share, marks = [], start = null, b
   const all = points.map((point) => point[1]).concat(start === null ? [] : [start]);
   const low = Math.min(...range(all)), high = Math.max(...range(all));
   const room = Math.max(0.08 * (high - low), share ? 0.02 : 0) || 0.1 * Math.abs(high) || 0.1;
+  const bottom = share && low >= 0 ? Math.max(low - room, -0.01) : low - room;
+  const ceiling = share && high <= 1 ? Math.min(high + room, 1.01) : high + room;
   const from = points[0][0], to = points.at(-1)[0];
   const x = (step) => LEFT + ((step - from) / (to - from || 1)) * (WIDTH - LEFT - RIGHT);
-  const y = (value) => TOP + ((high + room - value) / (high - low + 2 * room)) * (HEIGHT - TOP - BOTTOM);
+  const y = (value) => TOP + ((ceiling - value) / (ceiling - bottom)) * (HEIGHT - TOP - BOTTOM);
   const drawing = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img" });
-  for (const tick of ticks(low - room, high + room, 4)) {
+  for (const tick of ticks(bottom, ceiling, 6)) {
     drawing.append(svg("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y(tick), y2: y(tick) }));
     drawing.append(label(LEFT - 6, y(tick) + 3, "end", share ? `${figure(100 * tick)}%` : figure(tick)));
   }
   for (const tick of ticks(from, to, 5)) {
-    if (Number.isInteger(tick)) drawing.append(label(x(tick), HEIGHT - 6, "middle", String(tick)));
+    const anchor = x(tick) > WIDTH - 24 ? "end" : "middle";
+    if (Number.isInteger(tick)) drawing.append(label(anchor === "end" ? WIDTH - 2 : x(tick), HEIGHT - 6, anchor, String(tick)));
   }
   for (const [step, grave] of marks) {
     if (step < from || step > to) continue;

@@ -33,7 +33,8 @@ export class Detail {
       const found = await Promise.all(wanted.map((r) => this.fetch(r)));
       if (turn !== this.turn) return;
       this.shown = shown;
-      const views = found.map((group, i) => this.group(wanted[i], group, both));
+      const numbers = numbered(found);
+      const views = found.map((group, i) => this.group(wanted[i], group, numbers, both));
       this.frame.replaceChildren(this.bar(row, visits, both), el("div", { class: both ? "pair" : "" }, ...views));
       this.frame.scrollTop = 0;
     } catch (error) {
@@ -78,7 +79,7 @@ export class Detail {
     return bar;
   }
 
-  group(row, group, compact) {
+  group(row, group, numbers, compact) {
     const question = el("div", { class: "asked" });
     this.text(question, group.question, row, (whole) => whole.question, { clean: (t) => t.replaceAll("<image>", "").trim() });
     const choices = el("ol", { class: "choices", type: "A" });
@@ -93,15 +94,15 @@ export class Detail {
           group.choices.length ? choices : null,
           el("div", { class: "muted small" }, say(el("bdi"), group.id), ` · ${about.join(" · ")}`),
           verdict(row, group),
-          vote(group),
+          vote(group, numbers),
         ),
       ),
-      el("div", { class: "responses" }, ...group.responses.map((response, i) => this.response(row, group, response, i, compact))),
+      el("div", { class: "responses" }, ...group.responses.map((response, i) => this.response(row, group, response, i, numbers, compact))),
     );
   }
 
-  response(row, group, response, i, compact) {
-    const k = response.cluster;
+  response(row, group, response, i, numbers, compact) {
+    const k = response.cluster === null ? null : numbers.get(group.clusters[response.cluster].key);
     const text = el("div", { class: "text" });
     const mark = k === null ? "" : `k${Math.min(k, 7)}`;
     this.text(text, response, row, (whole) => whole.responses[i], { mark });
@@ -161,10 +162,20 @@ function verdict(row, group) {
   return says;
 }
 
+/** Numbers of answers from 0, the same in all groups shown beside each other: those of the first, then what is new. */
+function numbered(groups) {
+  const numbers = new Map();
+  for (const group of groups) for (const { key } of group.clusters) if (!numbers.has(key)) numbers.set(key, numbers.size);
+  return numbers;
+}
+
 /** The clusters as bars, numbered as the responses are. */
-function vote(group) {
+function vote(group, numbers) {
   const size = group.responses.length;
-  const rows = group.clusters.slice(0, 12).map((cluster, k) => ballot(`k${Math.min(k, 7)}`, String(k + 1), say(el("span"), cluster.answer.text.slice(0, 200)), cluster.count, size));
+  const rows = group.clusters.slice(0, 12).map((cluster) => {
+    const k = numbers.get(cluster.key);
+    return ballot(`k${Math.min(k, 7)}`, String(k + 1), say(el("span"), cluster.answer.text.slice(0, 200)), cluster.count, size);
+  });
   const more = group.clusters.length - 12;
   const unread = group.responses.filter((response) => response.cluster === null).length;
   if (unread) rows.push(ballot("void", "–", el("span", { class: "muted" }, "unreadable"), unread, size));

@@ -146,6 +146,7 @@ function options(id, values, everything) {
   const chosen = view.filter[id === "f-stage" ? "stage" : "role"];
   select.replaceChildren(...wanted.map((value) => el("option", { value }, value === "" ? everything : plain(value))));
   select.value = chosen;
+  select.closest("label").hidden = values.length < 2 && !chosen; // a choice of one is none
 }
 
 function move(by) {
