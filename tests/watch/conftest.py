@@ -44,11 +44,12 @@ def row(prompt: str, answers: Sequence[str | None], visit: int = 0, **other: Any
     voted = vote(answers, choices=other.get("choices"))
     won = voted.winner.members if voted.winner else ()
     return {
-        "prompt_id": prompt, "visit": visit, "role": "answer", "policy_version": 0, "question": f"<image>What is {prompt}?",
-        "choices": None, "images": [],
+        "prompt_id": prompt, "visit": visit, "role": "answer", "policy_version": 0,
+        "question": f"<image>What is {prompt}?", "choices": None, "images": [],
         "responses": [f"I count, so \\boxed{{{a}}}." if a is not None else "I cannot say." for a in answers],
         "answers": list(answers), "stops": ["end"] * len(answers), "num_tokens": [7] * len(answers),
-        "rewards": [float(i in won) for i in range(len(answers))], "advantages": [0.5 - (i in won) for i in range(len(answers))],
+        "rewards": [float(i in won) for i in range(len(answers))],
+        "advantages": [0.5 - (i in won) for i in range(len(answers))],
         "clusters": [{"answer": c.answer, "members": list(c.members)} for c in voted.clusters],
         "majority": voted.winner.answer if voted.winner else None, "share": voted.share, "tie": voted.tie,
     } | other  # fmt: skip
@@ -99,7 +100,9 @@ def serve() -> Iterator[Callable[[Path], WatchServer]]:
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Any]:
     """A headless browser, driven by playwright."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (pip install -e .[dev])")
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed (pip install -e .[dev])"
+    )
     path = os.environ.get("MMUPT_CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
         pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is on the path (or name one in MMUPT_CHROMIUM)")

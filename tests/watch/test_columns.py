@@ -45,7 +45,9 @@ def test_keys_are_equal_where_answers_are_the_same() -> None:
 
 
 def test_texts_are_casefolded_and_hold_everything(tmp_path: Path, made: SimpleNamespace) -> None:
-    row = made.row("Id-7", ["12", None], question="STRASSE?", choices=["Weiß", "b"], responses=["say \\boxed{12}", "NO"])
+    row = made.row(
+        "Id-7", ["12", None], question="STRASSE?", choices=["Weiß", "b"], responses=["say \\boxed{12}", "NO"]
+    )
     write_table(tmp_path / "a.parquet", [row], SCHEMA)
     (text,) = read_columns(tmp_path / "a.parquet").texts
     for part in ("id-7", "strasse", "weiss", "12", "say \\boxed", "no"):

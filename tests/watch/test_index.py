@@ -87,7 +87,9 @@ def test_torn_and_foreign_files_are_passed_over_and_named(tmp_path: Path, made: 
     after = follow(index, files)
     assert ids(files) == {("upt", 1): ["a"]}
     assert ["000002.parquet" in problem for problem in index.news(after, 1.0)["problems"]] == [True]
-    assert index.path("upt", 3) is None and index.path("..", 1) is None and index.path("upt", 1) == layout.groups("upt", 1)
+    assert (
+        index.path("upt", 3) is None and index.path("..", 1) is None and index.path("upt", 1) == layout.groups("upt", 1)
+    )
     made.step(layout, "upt", 2, [made.row("b", ["1"])])  # written again, whole
     follow(index, files, after)
     assert ids(files) == {("upt", 1): ["a"], ("upt", 2): ["b"]}

@@ -80,7 +80,15 @@ def test_a_line_that_is_being_written_waits(tmp_path: Path) -> None:
 
 def test_damaged_lines_are_counted_and_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
-    lines = [b"\xff\xfe", b"[1]", b"3", b'{"stage": 1}', b'{"step": "nan"}', b"[" * 100_000, b'{"stage": "a", "step": 1}']
+    lines = [
+        b"\xff\xfe",
+        b"[1]",
+        b"3",
+        b'{"stage": 1}',
+        b'{"step": "nan"}',
+        b"[" * 100_000,
+        b'{"stage": "a", "step": 1}',
+    ]
     path.write_bytes(b"\n".join(lines) + b"\n")
     reader = Reader(path)
     reader.poll()

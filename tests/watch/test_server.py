@@ -62,7 +62,9 @@ def test_every_answer_carries_the_policy(server: WatchServer) -> None:
         assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:80", "evil.example:127.0.0.1", "", "0.0.0.0", "[::2]:3"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example:80", "evil.example:127.0.0.1", "", "0.0.0.0", "[::2]:3"]
+)
 def test_another_host_is_refused(server: WatchServer, host: str) -> None:
     for path in ("/", "/api/run", "/picture?stage=upt&step=1&row=0&number=0"):
         status, _, body = get(server, path, Host=host)
@@ -83,8 +85,9 @@ def test_other_sites_may_link_here_and_nothing_else(server: WatchServer) -> None
 
 @pytest.mark.parametrize(
     "path",
-    ["/nothing", "/static/../server.py", "/static/%2e%2e/server.py", "/static/__init__.py", "/../../etc/passwd", "/etc/passwd",
-     "/picture", "/picture?stage=upt&step=1&row=0&number=0", "/picture?stage=..&step=1&row=0&number=0", "/api/group?stage=upt",
+    ["/nothing", "/static/../server.py", "/static/%2e%2e/server.py", "/static/__init__.py", "/../../etc/passwd",
+     "/etc/passwd", "/picture", "/picture?stage=upt&step=1&row=0&number=0", "/picture?stage=..&step=1&row=0&number=0",
+     "/api/group?stage=upt",
      "/picture?stage=upt&step=1&row=0&number=0&path=../outside.png", "/api/group?stage=upt&step=x&row=0",
      "/api/group?stage=upt&step=1&row=7", "/api/group?stage=upt&step=1&row=-1", "/api/group?stage=../..&step=1&row=0",
      "/api/group?stage=upt&step=2&row=0", "/api/groups?boot=x&after=x" * 30, "/api/run/.."],
@@ -128,7 +131,9 @@ def test_mistakes_are_one_message(tmp_path: Path, server: WatchServer) -> None:
 def test_the_command(tmp_path: Path, made: SimpleNamespace) -> None:
     layout = made.begin(tmp_path)
     command = [sys.executable, "-m", "mmupt.cli", "watch", str(tmp_path), "--no-open", "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"}) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"}
+    ) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         assert line.startswith(f"{layout.root}: http://127.0.0.1:")
@@ -138,5 +143,7 @@ def test_the_command(tmp_path: Path, made: SimpleNamespace) -> None:
         assert json.loads(connection.getresponse().read())["name"] == "dice"
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
-    done = subprocess.run([*command[:4], str(tmp_path / "no"), "--no-open"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command[:4], str(tmp_path / "no"), "--no-open"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2 and done.stderr.startswith("error: ") and "Traceback" not in done.stderr

@@ -16,7 +16,15 @@ from mmupt.runtime.files import write_json
 from mmupt.runtime.lock import FolderLock
 from mmupt.watch.state import RunState
 
-EVENT = {"step": 2, "action": "warn", "signal": "score", "text": "the score fell", "value": 0.5, "start": 0.7, "bound": 0.6}
+EVENT = {
+    "step": 2,
+    "action": "warn",
+    "signal": "score",
+    "text": "the score fell",
+    "value": 0.5,
+    "start": 0.7,
+    "bound": 0.6,
+}
 
 
 def test_a_run_that_goes_on(tmp_path: Path, made: SimpleNamespace) -> None:
