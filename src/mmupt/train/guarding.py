@@ -47,6 +47,7 @@ class Guarding:
         self._guard, self._start, self._reward, self._context, self._legacy = guard, start, reward, context, legacy
         self.lr_scale = 1.0
         self.kl_scale = 1.0
+        self._told = False
         self.best_step: int | None = None
         """The step whose checkpoint is kept to go back to; None where that is the start itself."""
 
@@ -134,8 +135,15 @@ class Guarding:
             self._write()
 
     def _tell(self, events: Sequence[Event]) -> None:
+        progress = self._context.progress
+        if not self._told:
+            progress.guard("good", "nothing out of bounds so far")
+            self._told = True
         for event in events:
-            self._context.progress.note(f"guard, step {event.step}: {event.text}")
+            progress.note(f"guard, step {event.step}: {event.text}")
+            grave = "rollback" in event.done or "stop" in event.done
+            calm = event.done == ("refresh",)
+            progress.guard("bad" if grave else "good" if calm else "watch", f"step {event.step}: {event.text}")
         self._write()
 
     def _write(self) -> None:
