@@ -76,6 +76,8 @@ def written(folder: Path) -> list[str]:
         ["eval"],
         ["compare"],
         ["reproduce"],
+        ["report"],
+        ["watch"],
         ["grade"],
         ["vote"],
         ["synth"],

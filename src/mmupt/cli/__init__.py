@@ -18,6 +18,7 @@ from mmupt.cli.evaluating import evaluate
 from mmupt.cli.lists import benchmarks, recipes, world
 from mmupt.cli.probing import probe
 from mmupt.cli.profiling import profile
+from mmupt.cli.reporting import report
 from mmupt.cli.reproducing import reproduce
 from mmupt.cli.running import demo, run
 from mmupt.cli.synthesizing import synth
@@ -43,6 +44,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "grade": grade,
     "vote": vote,
     "watch": watch,
+    "report": report,
     "recipes": recipes,
     "benchmarks": benchmarks,
     "world": world,

@@ -1,7 +1,7 @@
 """What stands below the lines of a run on a terminal: its signals, its guard, and the vote of the last group.
 
-Lines of text, cut to the terminal as it is when they are drawn; none where there is no room. They are made by the thread
-that refreshes the screen, and made anew only where something has changed, so a step pays for storing a few numbers.
+Lines of text, cut to the terminal as it is when they are drawn; none where there is no room. They are made anew only
+where something has changed, and pictures are opened for a fiftieth of the time at most.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _COLOURS: dict[Light, str] = {"good": "green", "watch": "yellow", "bad": "red"}
 _KEPT = 4000  # values of a curve
 _LEAST_WIDTH, _LEAST_HEIGHT = 50, 14  # of a terminal that has room for more than the bar
 _CLUSTERS, _PICTURE = 5, (20, 14)  # clusters shown; pixels of a picture: columns, and two to a row
-_EVERY = 1.0  # seconds between two groups that are shown
+_EVERY = 1.0  # seconds between two groups that are shown, or longer where their pictures take long to open
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
@@ -54,7 +54,7 @@ class Dashboard:
     version: int = 0
     _drawn: tuple[object, list[Text]] | None = None
     _shown: tuple[Ballot | None, list[Text]] = (None, [])
-    _shown_at: float = -1e9
+    _next: float = -1e9
 
     def begin(self) -> None:
         """A stage begins: what was shown belongs to the one before."""
@@ -75,13 +75,15 @@ class Dashboard:
         width, height = console.size
         if width < _LEAST_WIDTH or height < _LEAST_HEIGHT or not (self.curves or self.ballot or self.light):
             return
-        due = self.ballot is not self._shown[0] and time.monotonic() - self._shown_at >= _EVERY
+        due = self.ballot is not self._shown[0] and time.monotonic() >= self._next
         key = (self.version, width, height, options.ascii_only, due)
         if self._drawn is None or self._drawn[0] != key:
             if due:
+                began = time.monotonic()
                 pictures = console.color_system == "truecolor" and not options.ascii_only and not console.no_color
                 self._shown = self.ballot, _thumbnail(self.ballot) if pictures and self.ballot else []
-                self._shown_at = time.monotonic()
+                now = time.monotonic()
+                self._next = now + max(_EVERY, 50 * (now - began))
             # One column stays free: a full line would wrap on some terminals. Two rows are the bar's and the cursor's.
             self._drawn = key, self._lines(width - 1, options.ascii_only)[: height - 3]
         for line in self._drawn[1]:
@@ -89,7 +91,8 @@ class Dashboard:
             yield Segment.line()
 
     def _lines(self, width: int, ascii_only: bool) -> list[Text]:
-        lines = [self._signal(name, values, width, ascii_only) for name, values in self.curves.items()]
+        curves = list(self.curves.items())  # the thread that trains adds to them meanwhile
+        lines = [self._signal(name, list(values), width, ascii_only) for name, values in curves]
         if self.light is not None:
             mark = Text("* " if ascii_only else "● ", style=_COLOURS[self.light])
             lines.append(_cut(Text("guard  ").append_text(mark).append(self.clean(self.said)), width))
@@ -162,9 +165,8 @@ def _vote(ballot: Ballot, width: int, clean: Callable[[str], str], ascii_only: b
         share = count / max(1, ballot.size)
         filled = max(1, round(share * room))
         bar = ("#" if ascii_only else "█") * filled + " " * (room - filled)
-        lines.append(
-            _cut(Text(set_cell_size(name, names)).append("  ").append(bar, style=style).append(f" {share:4.0%}"), width)
-        )
+        line = Text(set_cell_size(name, names)).append("  ").append(bar, style=style).append(f" {share:4.0%}")
+        lines.append(_cut(line, width))
     return lines
 
 

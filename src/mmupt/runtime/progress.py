@@ -1,8 +1,9 @@
-"""What a run shows while it goes: one line a step, and on a terminal a bar a stage with the time left and, below it, the
-run's signals, its guard and the vote of the last group (`dashboard.py`).
+"""What a run shows while it goes: one line a step, and on a terminal a bar a stage with the time left and, below it,
+the run's signals, its guard and the vote of the last group (`dashboard.py`).
 
-Where the output is no terminal, or MMUPT_PLAIN is set, there are plain lines and no control characters. Text is never read as markup, and what
-could steer a terminal (escape codes, direction overrides) is shown as U+FFFD: questions and responses end up here.
+Where the output is no terminal, or MMUPT_PLAIN is set, there are plain lines and no control characters. Text is never
+read as markup, and what could steer a terminal (escape codes, direction overrides) is shown as U+FFFD: questions and
+responses end up here.
 """
 
 from __future__ import annotations
