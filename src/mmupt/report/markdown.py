@@ -28,8 +28,8 @@ _SETTINGS = {  # of a stage: what a reader of a model card asks for, by their ke
     "steps": ("steps",), "epochs": ("epochs",), "prompts a step": ("prompts_per_step",), "batch size": ("batch_size",),
     "updates a step": ("updates_per_step",), "data": ("data", "path"), "group size": ("rollout", "group_size"),
     "temperature": ("rollout", "temperature"), "top-p": ("rollout", "top_p"),
-    "new tokens at most": ("rollout", "max_new_tokens"), "reward": ("reward", "name"), "KL coefficient": ("algo", "kl_coef"),
-    "learning rate": ("optimizer", "lr"), "schedule": ("optimizer", "schedule"),
+    "new tokens at most": ("rollout", "max_new_tokens"), "reward": ("reward", "name"),
+    "KL coefficient": ("algo", "kl_coef"), "learning rate": ("optimizer", "lr"), "schedule": ("optimizer", "schedule"),
 }  # fmt: skip
 
 
@@ -138,11 +138,15 @@ def _limits(data: RunData) -> Iterator[str]:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    lines = [head, ["---", *["---:" for _ in head[1:]]], *([_text(cell, 500) for cell in row] for row in rows)]
+    """Columns of numbers stand to the right."""
+    rules = [
+        "---:" if rows and all(str(row[i])[:1] in "–0123456789" for row in rows) else "---" for i in range(len(head))
+    ]
+    lines = [head, rules, *([_text(cell, 500) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
-def _text(value: object, limit: int = 120) -> str:
+def _text(value: object, limit: int = 1000) -> str:
     """Text on one line, without markup."""
     return _MARKUP.sub(r"\\\1", " ".join(clean(value, limit).split()))
 
