@@ -29,6 +29,7 @@ from mmupt.recipe.kinds import MakingStage
 from mmupt.report.guard import in_brief
 from mmupt.report.report import lines_to_tell, write_report
 from mmupt.runtime.checkpoints import latest_checkpoint, load_state
+from mmupt.runtime.device import device_name
 from mmupt.runtime.files import write_json
 from mmupt.runtime.metrics import MetricsLog
 from mmupt.runtime.phases import PhaseClock
@@ -257,6 +258,7 @@ class Pipeline:
         seconds = self._earlier_seconds + time.perf_counter() - self._began
         summary = {"name": self.recipe.name, "seed": self.recipe.seed, "seconds": round(seconds, 1)}
         guard = in_brief(self.folder, [stage.name for stage in self.recipe.stages])
+        summary["device"] = device_name(self.ready.device)
         found = {"stages": self.results, "skipped": self.ready.skipped, "guard": guard}
         write_json(self.folder.summary, {**summary, **found})
 

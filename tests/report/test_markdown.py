@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -52,6 +53,6 @@ def test_names_are_text(tmp_path: Path, fake: SimpleNamespace, attack: str) -> N
     event = {"step": 1, "action": "warn", "text": attack}
     write_json(run.guard("upt"), {"events": [event]})
     text = markdown_report(run.root)
-    for sign in ("<script", "[x]", "# head\n", "![i]", "**b**"):
-        assert sign not in text.replace("\\", "\\\0"), sign
+    for sign in ("<script", "[x", "![i", "**b", "| b"):
+        assert not re.search(rf"(?<!\\){re.escape(sign)}", text), sign
     assert len([line for line in text.splitlines() if line.startswith("#")]) == 6

@@ -1,7 +1,7 @@
 // One group in full: picture, question, the vote, every response; or the first and the latest visit side by side.
 
 import { ask, pictureAddress } from "./api.js";
-import { el, figure, percent, plain, say, sayMarked } from "./dom.js";
+import { el, figure, percent, plain, say, sayLong, sayMarked } from "./dom.js";
 
 const KEPT = 60; // groups that are not asked for again
 
@@ -139,7 +139,7 @@ export class Detail {
       try {
         const whole = find(await this.fetch(row, true));
         node.replaceChildren();
-        sayMarked(node, whole.span ? whole.text : clean(whole.text), whole.span, mark);
+        sayLong(node, whole.span ? whole.text : clean(whole.text), whole.span, mark);
       } catch (error) {
         more.textContent = plain(error.message);
       }

@@ -35,6 +35,29 @@ export function sayMarked(node, text, span, mark) {
   return node;
 }
 
+const PIECE = 4000;
+
+/** As `sayMarked`, for texts of any length: in blocks, of which the browser lays out only those in sight. */
+export function sayLong(node, text, span, mark) {
+  if (text.length <= 5 * PIECE) return sayMarked(node, text, span, mark);
+  const [start, end] = span || [text.length, text.length];
+  pieces(node, text.slice(0, start));
+  if (span) node.append(sayMarked(el("div"), text.slice(start, end), [0, end - start], mark));
+  pieces(node, text.slice(end));
+  return node;
+}
+
+function pieces(node, text) {
+  for (let from = 0; from < text.length; ) {
+    let to = Math.min(text.length, from + PIECE);
+    const space = text.lastIndexOf(" ", to);
+    if (to < text.length && space > to - 200) to = space + 1;
+    if (to < text.length && (text.charCodeAt(to - 1) & 0xfc00) === 0xd800) to += 1; // not between the halves of a sign
+    node.append(say(el("div", { class: "piece" }), text.slice(from, to)));
+    from = to;
+  }
+}
+
 function shown(text) {
   const unseen = text.match(UNSEEN);
   if (!unseen) return [text];
