@@ -78,6 +78,8 @@ def written(folder: Path) -> list[str]:
         ["export"],
         ["plan"],
         ["reproduce"],
+        ["report"],
+        ["watch"],
         ["grade"],
         ["vote"],
         ["doctor"],

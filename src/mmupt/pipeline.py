@@ -36,6 +36,7 @@ from mmupt.report.guard import in_brief
 from mmupt.report.report import lines_to_tell, write_report
 from mmupt.rewards.own.recorded import record_own
 from mmupt.runtime.checkpoints import latest_checkpoint, load_state
+from mmupt.runtime.device import device_name
 from mmupt.runtime.files import write_json
 from mmupt.runtime.layout import RunLayout
 from mmupt.runtime.metrics import MetricsLog
@@ -330,6 +331,7 @@ class Pipeline:
         seconds = self._earlier_seconds + time.perf_counter() - self._began
         summary = {"name": self.recipe.name, "seed": self.recipe.seed, "seconds": round(seconds, 1)}
         guard = in_brief(self.folder, [stage.name for stage in self.recipe.stages])
+        summary["device"] = device_name(self.ready.device)
         found = {"stages": self.results, "skipped": self.ready.skipped, "guard": guard}
         write_json(self.folder.summary, {**summary, **found})
 

@@ -12,7 +12,8 @@ from markupsafe import escape
 
 from mmupt.report.advice import what_to_know
 from mmupt.report.curves import Mark
-from mmupt.report.guard import Story, guard_view, in_brief, marks, what_it_did
+from mmupt.report.guard import Story, in_brief, what_it_did
+from mmupt.report.guard_page import guard_view, marks
 from mmupt.report.reading import Stage, read_run
 from mmupt.report.report import lines_to_tell, write_report
 from mmupt.runtime.files import write_json

@@ -22,10 +22,12 @@ from mmupt.cli.lists import benchmarks, recipes, world
 from mmupt.cli.planning import plan
 from mmupt.cli.probing import probe
 from mmupt.cli.profiling import profile
+from mmupt.cli.reporting import report
 from mmupt.cli.reproducing import reproduce
 from mmupt.cli.running import demo, run
 from mmupt.cli.synthesizing import synth
 from mmupt.cli.terminal import say
+from mmupt.cli.watching import watch
 from mmupt.errors import MmuptError
 from mmupt.runtime.launch import launched
 
@@ -49,6 +51,8 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "reproduce": reproduce,
     "grade": grade,
     "vote": vote,
+    "watch": watch,
+    "report": report,
     "recipes": recipes,
     "benchmarks": benchmarks,
     "world": world,

@@ -28,6 +28,9 @@ Sets = Annotated[
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run where it stopped.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete the run folder of an earlier run first.")]
+Plain = Annotated[
+    bool, typer.Option("--plain", help="Plain lines on a terminal too; so does MMUPT_PLAIN=1.", show_default=False)
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the complete recipe and stop; nothing is written.")]
 
 
@@ -37,8 +40,10 @@ def run(
     resume: Resume = False,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
+    plain: Plain = False,
 ) -> None:
     """Run a recipe, stage by stage."""
+    _show_plainly(plain)
     launch(recipe, sets or [], resume=resume, overwrite=overwrite, dry_run=dry_run)
 
 
@@ -49,10 +54,12 @@ def demo(
     resume: Resume = False,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
+    plain: Plain = False,
 ) -> None:
     """Run the shipped recipe `demo`: sft, rl and upt in an offline world, in minutes on a CPU."""
     from mmupt.recipe.overrides import assignment
 
+    _show_plainly(plain)
     given = [assignment(key, seed) for key in ("seed", "world.seed")] if seed is not None else []
     given += [assignment("run_dir", run_dir)] if run_dir is not None else []
     overrides = [*given, *(sets or [])]
@@ -119,6 +126,11 @@ def _run(recipe: Recipe, begun: Path, *, resume: bool, overwrite: bool, processe
         raise typer.Exit(130) from None
     if main:
         typer.echo(f"run folder: {folder}")
+
+
+def _show_plainly(wanted: bool) -> None:
+    if wanted:
+        os.environ["MMUPT_PLAIN"] = "1"  # read by runtime.progress, which cannot be imported before it is needed
 
 
 def _again(arguments: list[str], *, resume: bool) -> str:

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from mmupt.report.names import CHARTS, MEASURED, MEASURED_SHARES, ONLY_IF_IT_MOVES, SHARES
 from mmupt.report.reading import Stage, number
 from mmupt.report.views import clean
 
@@ -25,45 +26,6 @@ _VARIABLES = {
 _SMOOTH_FROM = 40  # steps; below, the curve is shown as it is ...
 _FEW_LEVELS = 5  # ... as is one that moves in stairs
 
-_CHARTS = {
-    "reward": "reward",
-    "share": "majority share",
-    "semantic_entropy": "semantic entropy",
-    "unreadable": "unreadable answers",
-    "truncated": "truncated responses",
-    "length": "response length, tokens",
-    "entropy": "token entropy",
-    "kl": "KL to the reference",
-    "reward/margin": "margin of rewards, chosen over rejected",
-    "reward/accuracy": "pairs in the right order",
-    "logprob/chosen": "log-prob of chosen responses",
-    "logprob/rejected": "log-prob of rejected responses",
-    "loss": "loss",
-    "grad_norm": "gradient norm",
-    "zero_signal_groups": "groups without signal",
-    "ties": "tied votes",
-    "flips": "changed majority answers",
-    "left_out": "groups not learned from",
-    "guard/top_answer": "largest share of one answer",
-    "guard/answers_moved": "distance from the first answers",
-    "guard/repetition": "repetition in responses",
-    "lr_scale": "part of the learning rate",
-}
-_SHARES = {"share", "unreadable", "truncated", "zero_signal_groups", "ties", "flips", "left_out", "reward/accuracy"}
-_SHARES |= {"guard/top_answer", "guard/answers_moved", "guard/repetition"}
-_ONLY_IF_IT_MOVES = {"left_out", "lr_scale", "guard/repetition"}  # a flat line would say nothing
-
-_MEASURED = {
-    "score": "label-free score",
-    "anchor_agreement": "agreement on the anchors",
-    "anchor_majority": "anchors with the same majority",
-    "watch_share": "majority share",
-    "watch_top_answer": "largest share of one answer",
-    "watch_answers_moved": "distance from the first answers",
-    "watch_unreadable": "unreadable answers",
-    "effective_rank": "effective rank",
-}
-_MEASURED_SHARES = _MEASURED.keys() - {"effective_rank"}
 _MOST_MEASURED = 12
 
 
@@ -85,11 +47,11 @@ class Mark:
 def charts(stage: Stage, marks: Sequence[Mark] = ()) -> list[Chart]:
     """One chart for each known metric the stage has at least two finite values of."""
     found = []
-    for key, title in _CHARTS.items():
+    for key, title in CHARTS.items():
         points = _finite(stage.series(key))
-        if len(points) < 2 or (key in _ONLY_IF_IT_MOVES and len({value for _, value in points}) == 1):
+        if len(points) < 2 or (key in ONLY_IF_IT_MOVES and len({value for _, value in points}) == 1):
             continue
-        percent = key in _SHARES
+        percent = key in SHARES
         found.append(Chart(title, _shown(points[-1][1], percent), _draw(points, percent=percent, marks=marks)))
     return found
 
@@ -100,16 +62,16 @@ def measured_charts(
     """One chart for each number that was measured of the start (step 0) and at least once more: its curve, the start as
     a dashed line, and a dot where the best model was."""
     found = []
-    for key in dict.fromkeys([*_MEASURED, *start]):
+    for key in dict.fromkeys([*MEASURED, *start]):
         records = [{**start, "step": 0}, *measurements]
         points = _finite([(number(record.get("step")), number(record.get(key))) for record in records])
         if len(points) < 2 or points[0][0] != 0 or key == "step":
             continue
-        percent = key in _MEASURED_SHARES
+        percent = key in MEASURED_SHARES
         best = next((point for point in points if point[0] == best_step), None)
         first, last = _shown(points[0][1], percent).removesuffix(" %"), _shown(points[-1][1], percent)
         svg = _draw(points, percent=percent, marks=marks, start=points[0][1], best=best)
-        found.append(Chart(_MEASURED.get(key, clean(key.replace("_", " "))), f"{first} → {last}", svg))
+        found.append(Chart(MEASURED.get(key, clean(key.replace("_", " "))), f"{first} → {last}", svg))
     return found[:_MOST_MEASURED]
 
 

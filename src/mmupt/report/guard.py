@@ -1,4 +1,4 @@
-"""What the guard of a stage saw and did, from `guard/<stage>.json`: for page, advice, terminal and summary."""
+"""What the guard of a stage saw and did, from `guard/<stage>.json`: for pages, advice, terminal and summary."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mmupt.report.curves import Chart, Mark, measured_charts
 from mmupt.report.reading import Stage, number
 from mmupt.report.views import clean
 from mmupt.runtime.layout import RunLayout
@@ -23,7 +22,6 @@ _DONE = {
 """The actions of `[guard]`, mildest first, as a reader is told of them."""
 _GRAVE = ("rollback", "stop")
 _FIGURES = ("start", "gate", "measurements", "bounds")  # of a story: what a summary does without
-_EVENTS_SHOWN = 40  # on the page; guard/<stage>.json has all of them
 _STEPS_NAMED = 3
 
 
@@ -178,36 +176,19 @@ class SignalRow:
     acts: bool
 
 
-@dataclass(frozen=True, slots=True)
-class GuardView:
-    """The guard's part of a stage on the page."""
-
-    did: str
-    watched: str
-    rows: tuple[EventRow, ...]
-    more: int
-    signals: tuple[SignalRow, ...]
-    charts: tuple[Chart, ...]
+def event_rows(story: Story) -> tuple[EventRow, ...]:
+    """The events in order."""
+    return tuple(map(_row, story.events))
 
 
-def guard_view(story: Story) -> GuardView:
-    return GuardView(
-        did=f"It {what_it_did(story)}.",
-        watched=what_it_watched(story),
-        rows=tuple(_row(event) for event in story.events[:_EVENTS_SHOWN]),
-        more=max(0, len(story.events) - _EVENTS_SHOWN),
-        signals=tuple(_signal(name, reading) for name, reading in list(story.bounds.items())[:_EVENTS_SHOWN]),
-        charts=tuple(measured_charts(story.start, story.measurements, story.best_step, marks(story))),
-    )
+def signal_rows(story: Story) -> tuple[SignalRow, ...]:
+    """Every signal at the last measurement."""
+    return tuple(_signal(name, reading) for name, reading in story.bounds.items())
 
 
-def marks(story: Story | None) -> list[Mark]:
-    """Where the guard spoke up, for every curve of its stage."""
-    if story is None:
-        return []
-    grave = {event.step for event in story.events if _is_grave(event)}
-    spoke = {event.step for event in story.events if event.done != ("refresh",)}
-    return [Mark(step, step in grave) for step in sorted(spoke)]
+def is_grave(event: Event) -> bool:
+    """Whether the guard went back or ended the stage."""
+    return any(action in _GRAVE for action in event.done)
 
 
 def _event(raw: Mapping[str, Any]) -> Event:
@@ -228,7 +209,7 @@ def _event(raw: Mapping[str, Any]) -> Event:
 def _row(event: Event) -> EventRow:
     return EventRow(
         step="start" if event.step == 0 else str(event.step),
-        level="bad" if _is_grave(event) else "info" if event.done == ("refresh",) else "watch",
+        level="bad" if is_grave(event) else "info" if event.done == ("refresh",) else "watch",
         done=tuple(_DONE.get(action, clean(action)) for action in event.done),
         not_done=tuple(clean(action) for action in event.not_done),
         signal=clean(event.signal.replace("_", " ")),
@@ -243,10 +224,6 @@ def _signal(name: str, reading: Mapping[str, Any]) -> SignalRow:
     start, value, bound = (_figure(number(reading.get(key))) for key in ("start", "value", "bound"))
     says = clean(reading.get("says") or name)
     return SignalRow(says, start, value, bound, reading.get("out") is True, reading.get("acts") is True)
-
-
-def _is_grave(event: Event) -> bool:
-    return any(action in _GRAVE for action in event.done)
 
 
 def _figure(value: float | None) -> str:

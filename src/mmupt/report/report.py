@@ -10,13 +10,16 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from mmupt.report.advice import what_to_know
+from mmupt.report.changed import changed_most
+from mmupt.report.cost import costs, device_of, duration
 from mmupt.report.curves import charts
-from mmupt.report.guard import Story, guard_view, marks, what_it_did
+from mmupt.report.guard import Story, what_it_did
+from mmupt.report.guard_page import guard_view, marks
 from mmupt.report.made import made_rows
 from mmupt.report.profile import Profile, in_percent, in_units, in_whole, read_profile
 from mmupt.report.reading import RunData, Stage, number, read_run
 from mmupt.report.results import result_tables
-from mmupt.report.views import clean, group_views
+from mmupt.report.views import clean, group_view, group_views
 from mmupt.runtime.files import write_text
 
 _KINDS = {
@@ -74,6 +77,10 @@ def _page(data: RunData) -> dict[str, Any]:
         "profiles": [
             _profile(stage, profile) for stage in data.stages if (profile := read_profile(stage.records)) is not None
         ],
+        "costs": [
+            (clean(cost.stage), f"{cost.steps:,}", duration(cost.seconds) or "–", f"{cost.tokens:,}")
+            for cost in costs(data)
+        ],
         "recipe": clean(data.recipe_text, 200_000),
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
@@ -85,11 +92,21 @@ def _stage(data: RunData, stage: Stage) -> dict[str, Any]:
         "name": clean(stage.name),
         "kind": _KINDS.get(stage.kind, clean(stage.kind)),
         "steps": len(stage.records),
-        "seconds": _duration(sum(value for _, value in stage.series("seconds"))),
+        "seconds": duration(sum(value for _, value in stage.series("seconds"))),
         "charts": charts(stage, marks(story)),
         "left_out": _left_out(stage),
         "guard": guard_view(story) if story is not None else None,
         "groups": group_views(data, stage),
+        "changed": [
+            {
+                "distance": in_percent(change.distance),
+                "sides": [
+                    (f"step {step}", group_view(row, stage.kind))
+                    for step, row in ((change.first_step, change.first), (change.last_step, change.last))
+                ],
+            }
+            for change in changed_most(data, stage)
+        ],
     }
 
 
@@ -139,19 +156,9 @@ def _facts(data: RunData) -> list[tuple[str, str]]:
     facts = {
         "seed": data.about.get("seed", data.summary.get("seed")),
         "begun": str(data.about.get("created", "")).replace("T", " ").replace("+00:00", " UTC"),
-        "took": _duration(number(data.summary.get("seconds")) or 0.0),
+        "took": duration(number(data.summary.get("seconds")) or 0.0),
         **(versions if isinstance(versions, dict) else {}),
+        "device": device_of(data),
         "platform": data.about.get("platform"),
     }
     return [(clean(key), clean(value)) for key, value in facts.items() if value not in (None, "")]
-
-
-def _duration(seconds: float) -> str:
-    """ "1 h 5 min", "12 min 3 s", "41 s"; nothing for no time."""
-    if not 0 < seconds < 1e9:
-        return ""
-    whole = max(1, round(seconds))
-    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -87,7 +87,7 @@ def group_views(run: RunData, stage: Stage) -> list[tuple[str, list[GroupView]]]
         chosen = [rows[index] for index in sorted({0, len(rows) // 2, len(rows) - 1})[:GROUPS_A_STEP] if rows]
         chosen += [others[len(others) // 2] for others in by_role.values()]
         if chosen:
-            shown.append((f"Step {step}", [_group(row, stage.kind) for row in chosen]))
+            shown.append((f"Step {step}", [group_view(row, stage.kind) for row in chosen]))
     return shown
 
 
@@ -102,7 +102,8 @@ def picture(image: dict[str, Any]) -> Picture:
     return Picture("data:image/png;base64," + base64.b64encode(encode_png(pixels)).decode("ascii"), clean(source.label))
 
 
-def _group(row: dict[str, Any], kind: str) -> GroupView:
+def group_view(row: dict[str, Any], kind: str) -> GroupView:
+    """One row of a file of groups, of a stage of this kind."""
     size = len(row["responses"])
     ballots = [
         Ballot(clean(c["answer"]), len(c["members"]), len(c["members"]) / size, c["answer"] == row["majority"])

@@ -36,6 +36,7 @@ from mmupt.train.optimizer import build_optimizer, learning_rate
 from mmupt.train.policy import Policy
 from mmupt.train.selection import select
 from mmupt.train.settings import GrpoStage
+from mmupt.train.showing import ballot_of
 from mmupt.train.stragglers import across
 from mmupt.train.update import ScoredGroup, update_policy
 from mmupt.types import GroupScore, Prompt, RolloutGroup
@@ -131,7 +132,8 @@ def train_grpo(
                 {"stage": stage.name, "kind": stage.kind, "step": step + 1, **record, **outcome.fields}
             )
             shown = {label: record[name] for name, label in _SHOWN.items()} | {"seconds": record["seconds"]}
-            context.progress.step(step + 1, steps, shown)
+            context.progress.vote(ballot_of(answering[-1][0], answering[-1][1].vote))
+            context.progress.step(step + 1, steps, shown, {"tokens_per_second": record["tokens_per_second"]})
             if outcome.go_back_to is not None:
                 engine.release()
                 guarding.go_back(outcome.go_back_to, policy, optimizer)

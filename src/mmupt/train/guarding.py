@@ -12,6 +12,7 @@ import torch
 from mmupt.guard.guard import Event, Guard
 from mmupt.models.start import StartModel
 from mmupt.rewards.base import Reward
+from mmupt.runtime.dashboard import Light
 from mmupt.runtime.files import write_json
 from mmupt.train.context import StageContext
 from mmupt.train.policy import Policy
@@ -48,6 +49,7 @@ class Guarding:
         self._guard, self._start, self._reward, self._context, self._legacy = guard, start, reward, context, legacy
         self.lr_scale = 1.0
         self.kl_scale = 1.0
+        self._light: tuple[Light, str] = ("good", "nothing out of bounds so far")
         self.best_step: int | None = None
         """The step whose checkpoint is kept to go back to; None where that is the start itself."""
 
@@ -136,8 +138,13 @@ class Guarding:
             self._write()
 
     def _tell(self, events: Sequence[Event]) -> None:
+        progress = self._context.progress
         for event in events:
-            self._context.progress.note(f"guard, step {event.step}: {event.text}")
+            progress.note(f"guard, step {event.step}: {event.text}")
+            grave = "rollback" in event.done or "stop" in event.done
+            calm = event.done == ("refresh",)
+            self._light = ("bad" if grave else "good" if calm else "watch"), f"step {event.step}: {event.text}"
+        progress.guard(*self._light)
         self._write()
 
     def _write(self) -> None:
