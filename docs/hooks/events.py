@@ -1,5 +1,5 @@
-"""What the site has beyond the pages of docs/: generated pages, pages that may not be there yet, figures that follow
-the colours of the page, and a check that nothing is fetched from elsewhere."""
+"""What the site has beyond the pages of docs/: generated pages, figures that follow the colours of the page, and a
+check that nothing is fetched from elsewhere."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import posixpath
 import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
-from typing import Any
 
 from commands_page import commands_page
 from mkdocs.config.defaults import MkDocsConfig
@@ -19,24 +18,6 @@ from settings_page import settings_page
 GENERATED = {"reference/configuration.md": settings_page, "reference/commands.md": commands_page}
 _FIGURE = re.compile(r'<img alt="([^"]*)" src="([^"]+\.svg)" ?/?>')
 _FETCHED = re.compile(r'<(?:script|img|iframe|source)\b[^>]*\bsrc="(https?:)?//|<link\b[^>]*\bhref="(https?:)?//[^>]*>')
-
-
-def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Leaves out of the navigation what is listed as coming (`extra.coming`) and is not there yet."""
-    absent = {page for page in config.extra["coming"] if not Path(config.docs_dir, page).is_file()}
-    config.nav = [entry for entry in (_present(entry, absent) for entry in config.nav or []) if entry]
-    return config
-
-
-def _present(entry: Any, absent: set[str]) -> Any:
-    """A page, `{title: page}` or `{title: entries}`; None where nothing of it is there."""
-    if isinstance(entry, str):
-        return None if entry in absent else entry
-    if isinstance(entry, list):
-        return [kept for kept in (_present(inner, absent) for inner in entry) if kept]
-    ((title, inner),) = entry.items()
-    kept = _present(inner, absent)
-    return {title: kept} if kept else None
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

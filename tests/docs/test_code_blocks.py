@@ -34,7 +34,7 @@ from mmupt.recipe.kinds import STAGE_MODELS
 from mmupt.recipe.overrides import assignment
 from mmupt.recipe.rounds import LOOP
 
-REASONS = ("needs a GPU", "needs the hub", "needs a model server", "needs another machine")
+REASONS = ("needs a GPU", "needs the hub", "needs a model server", "needs another machine", "takes minutes")
 MOST_NOT_RUN = 6
 LANGUAGES = ("console", "python", "toml", "json", "jsonl", "yaml", "text")
 
