@@ -17,6 +17,8 @@ from mmupt.runtime.metrics import read_metrics
 Recipe = Callable[..., Path]
 Work = Callable[..., list[Any]]
 
+pytestmark = pytest.mark.timeout(900)  # processes that wait for each other suffer most on a machine that is busy
+
 MADE = {
     "kind": "targets",
     "name": "own",
@@ -65,6 +67,7 @@ def test_all_that_is_sampled_and_measured_is_the_same(recipe: Recipe, work: Work
     assert {file.name for file in one.root.iterdir()} == {file.name for file in two.root.iterdir()}
 
 
+@pytest.mark.slow  # 15 s on two cores
 def test_going_back_is_the_same(recipe: Recipe, work: Work, tmp_path: Path) -> None:
     """Behind step 3 to the checkpoint of step 2, and behind step 4 to the start: weights and the optimiser's state."""
     path = recipe("upt", UPT)

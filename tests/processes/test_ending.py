@@ -6,7 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.processes.conftest import UPT, Group
+
+pytestmark = pytest.mark.timeout(900)  # processes that wait for each other suffer most on a machine that is busy
 
 Recipe = Callable[..., Path]
 Work = Callable[..., list[Any]]

@@ -19,6 +19,8 @@ from mmupt.types import PreferencePair
 from mmupt.world.settings import WorldSettings
 from mmupt.world.splits import world_split
 
+pytestmark = pytest.mark.timeout(900)  # processes that wait for each other suffer most on a machine that is busy
+
 CLOSE = 1e-5
 Recipe = Callable[..., Path]
 Work = Callable[..., list[Any]]
