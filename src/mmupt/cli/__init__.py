@@ -20,6 +20,7 @@ from mmupt.cli.probing import probe
 from mmupt.cli.profiling import profile
 from mmupt.cli.reproducing import reproduce
 from mmupt.cli.running import demo, run
+from mmupt.cli.serving import serve
 from mmupt.cli.synthesizing import synth
 from mmupt.cli.terminal import say
 from mmupt.errors import MmuptError
@@ -36,6 +37,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "probe": probe,
     "profile": profile,
     "synth": synth,
+    "serve": serve,
     "eval": evaluate,
     "compare": compare,
     "reproduce": reproduce,

@@ -23,8 +23,8 @@ import torch
 
 from mmupt.engines.settings import VLLM_INSTALL, VLLMSettings
 from mmupt.engines.vllm.handover import Handover, InProcess, ThroughFiles
+from mmupt.engines.vllm.source import Source
 from mmupt.errors import EngineError
-from mmupt.models.loading import LoadedModel
 
 _OLDEST = (0, 32)
 _THIN = 200 * 28**2
@@ -72,18 +72,21 @@ class VLLMHost:
         self._owns_process_group = False
 
     @torch.no_grad()
-    def hold(self, holder: object, loaded: LoadedModel) -> bool:
-        """What is generated from now on comes from the weights of `loaded`, as they are. Nothing is done, and False
+    def hold(self, holder: object, source: Source) -> bool:
+        """What is generated from now on comes from the weights of `source`, as they are. Nothing is done, and False
         returned, where `holder` was the last to ask and `let_go` has not been called since."""
         if self._holder is holder:
             return False
         self._holder = None
+        there = False
         if self._llm is None:
-            self._start(loaded)
+            self._start(source)
+            there = self._handover.at_start
         if self._asleep:
             self._llm.wake_up(tags=["weights"])
-        self._handover(self._llm, loaded.model)
-        self._empty_caches()
+        if not there:
+            self._handover(self._llm, source.weights)
+            self._empty_caches()
         if self._asleep:
             self._llm.wake_up(tags=["kv_cache"])
             self._asleep = False
@@ -128,7 +131,7 @@ class VLLMHost:
             raise EngineError("vLLM did not empty its prefix cache: somebody is still generating; please report this")
         self._llm.llm_engine.reset_encoder_cache()
 
-    def _start(self, loaded: LoadedModel) -> None:
+    def _start(self, source: Source) -> None:
         if VLLMHost._running is not None:
             VLLMHost._running.close()
         os.environ.update(_ENVIRONMENT)
@@ -137,14 +140,14 @@ class VLLMHost:
         vllm = _import()
         self._folder = tempfile.TemporaryDirectory(prefix="mmupt-vllm-")
         folder = Path(self._folder.name)
-        _write_folder(loaded, folder)
+        _write_folder(source, folder)
         if self.needs.settings.tensor_parallel > 1:
-            self._handover = ThroughFiles(folder, getattr(torch, self._dtype(loaded)))
+            self._handover = ThroughFiles(folder, getattr(torch, self._dtype(source)))
         self._owns_process_group = not torch.distributed.is_initialized()
         try:
             with _threads_can_be_set(), self._stance():
-                format = self._handover.prepare(loaded.model)
-                self._llm = vllm.LLM(str(folder), load_format=format, **self._arguments(loaded))
+                format = self._handover.prepare(source.weights)
+                self._llm = vllm.LLM(str(folder), load_format=format, **self._arguments(source))
         except Exception as error:  # whatever vLLM and the libraries below it raise; all of it is about this machine
             raise EngineError(f"vLLM did not start: {_last_line(error)}") from error
         VLLMHost._running = self
@@ -155,17 +158,17 @@ class VLLMHost:
         eager = self.needs.settings.enforce_eager is not False and not torch.cuda.is_available()
         return torch.compiler.set_stance("force_eager") if eager else nullcontext()
 
-    def _dtype(self, loaded: LoadedModel) -> str:
-        return self.needs.settings.dtype or str(loaded.dtype).removeprefix("torch.")
+    def _dtype(self, source: Source) -> str:
+        return self.needs.settings.dtype or str(source.dtype).removeprefix("torch.")
 
-    def _arguments(self, loaded: LoadedModel) -> dict[str, Any]:
+    def _arguments(self, source: Source) -> dict[str, Any]:
         from mmupt.engines.vllm.drawing import BANNED, Drawing
 
         settings, needs = self.needs.settings, self.needs
-        on_cpu = loaded.device.type == "cpu"
+        on_cpu = source.device.type == "cpu"
         cache = settings.kv_cache_mib or (_CPU_CACHE_MIB if on_cpu else None)
         arguments: dict[str, Any] = {
-            "dtype": self._dtype(loaded),
+            "dtype": self._dtype(source),
             "max_model_len": needs.tokens,
             "max_num_seqs": needs.rollouts,
             "tensor_parallel_size": settings.tensor_parallel,
@@ -177,7 +180,7 @@ class VLLMHost:
             "async_scheduling": False,  # a draw must know how many tokens there are already
             "logits_processors": [Drawing],
             "logprobs_mode": "processed_logits",
-            "additional_config": {BANNED: list(loaded.family.banned_ids)},
+            "additional_config": {BANNED: list(source.family.banned_ids)},
             "limit_mm_per_prompt": {"video": 0},
             # Pictures come resized: within these bounds vLLM leaves them as they are.
             "mm_processor_kwargs": {"size": {"shortest_edge": 1, "longest_edge": max(needs.pixels, _THIN)}},
@@ -198,12 +201,10 @@ def _import() -> Any:
     return vllm
 
 
-def _write_folder(loaded: LoadedModel, folder: Path) -> None:
+def _write_folder(source: Source, folder: Path) -> None:
     """A Hugging Face folder without weights."""
-    model: Any = loaded.model
-    config = model.config
-    config.save_pretrained(folder)
-    loaded.family.save(str(folder))
+    source.config.save_pretrained(folder)
+    source.family.save(str(folder))
 
 
 @contextmanager
