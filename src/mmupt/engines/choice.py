@@ -35,11 +35,8 @@ def check_engine(settings: RolloutSettings, family: Family) -> None:
 def check_vllm(family: Family) -> None:
     """EngineError where vLLM is not installed, or cannot be handed prompts of this family."""
     _check_installed()
-    if not family.hands_over:
-        raise EngineError(
-            f'rollout.engine = "vllm" is there for Qwen2-VL and Qwen2.5-VL, and not for {type(family).__name__}; '
-            'use rollout.engine = "hf"'
-        )
+    if (reason := family.not_in_vllm) is not None:
+        raise EngineError(f'rollout.engine = "vllm" cannot serve this model: {reason}; use rollout.engine = "hf"')
 
 
 def _check_installed() -> None:

@@ -19,27 +19,31 @@ def ask(host: VLLMHost, family: Family, requests: Sequence[Request], sampling: S
     asked = [(request, seed) for request in requests for seed in request.seeds]
     if not asked:
         return [[] for _ in requests]
-    prompts = {id(request): _prompt(family, request.encoded) for request in requests}
+    inputs = {id(request): _input(host, family, request.encoded) for request in requests}
     outputs = host.generate(
-        [prompts[id(request)] for request, _ in asked],
-        [_params(family, seed, sampling) for _, seed in asked],
+        [inputs[id(request)] for request, _ in asked], [_params(family, seed, sampling) for _, seed in asked]
     )
-    finished = (_read(family, request.encoded, output) for (request, _), output in zip(asked, outputs, strict=True))
+    finished = (_read(family, output) for output in outputs)
     return [[next(finished) for _ in request.seeds] for request in requests]
 
 
-def _prompt(family: Family, encoded: EncodedPrompt) -> dict[str, Any]:
-    """As vLLM takes it: one placeholder a picture, and pictures that are resized already. A picture is known by the key
-    of its content, so that its siblings' are not processed again."""
-    prompt: dict[str, Any] = {"prompt_token_ids": family.unexpanded(encoded)}
-    if encoded.pictures:
-        prompt["multi_modal_data"] = {"image": [family.image(picture) for picture in encoded.pictures]}
-        prompt["multi_modal_uuids"] = {"image": [picture.key for picture in encoded.pictures]}
-    return prompt
+def _input(host: VLLMHost, family: Family, encoded: EncodedPrompt) -> Any:
+    """As vLLM's engine takes it: the trainer's ids and the trainer's pictures, which vLLM's processors never see. A
+    picture is known by the key of its content, so that its siblings' do not go through the tower again."""
+    from vllm.inputs import mm_input, tokens_input
+
+    ids = encoded.token_ids.tolist()
+    if not encoded.pictures:
+        return tokens_input(ids)
+    items = [host.picture(family.for_vllm(picture)) for picture in encoded.pictures]
+    keys = [picture.key for picture in encoded.pictures]
+    places = [host.place(at) for at in family.placeholders(encoded)]
+    return mm_input(ids, {"image": items}, {"image": keys}, {"image": places})
 
 
 def _params(family: Family, seed: int, sampling: Sampling) -> Any:
     from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
 
     from mmupt.engines.vllm.drawing import SAMPLING, SEED
 
@@ -51,16 +55,12 @@ def _params(family: Family, seed: int, sampling: Sampling) -> Any:
         stop_token_ids=sorted(family.end_ids),
         ignore_eos=True,  # the ids above say where a rollout ends
         detokenize=False,
+        output_kind=RequestOutputKind.FINAL_ONLY,
         extra_args={SEED: seed, SAMPLING: drawn},
     )
 
 
-def _read(family: Family, encoded: EncodedPrompt, output: Any) -> Finished:
-    if list(output.prompt_token_ids) != encoded.token_ids.tolist():
-        raise EngineError(
-            f"vLLM read a prompt of {len(output.prompt_token_ids)} tokens where the trainer has {encoded.length}: "
-            'it treats this model\'s pictures differently; please report this, and use rollout.engine = "hf"'
-        )
+def _read(family: Family, output: Any) -> Finished:
     (row,) = output.outputs
     token_ids = list(row.token_ids)
     logprobs = [step[token].logprob for token, step in zip(token_ids, row.logprobs, strict=True)]

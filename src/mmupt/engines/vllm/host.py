@@ -6,7 +6,8 @@ Measured with vLLM 0.32 on a CPU. What must hold for a rollout to be what the po
   where weights are packed, and a part of a fused matrix corrupts the rest;
 - behind new weights both caches are emptied, that of prefixes and that of picture features: the keys of both are what
   was asked, not who was asked;
-- prompts have one placeholder a picture: vLLM expands what is already expanded once more, in silence.
+- prompts go to vLLM's engine as it takes them behind its own processing of pictures (asking.py): a processor would
+  expand once more what is already expanded, in silence.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 
 from mmupt.engines.settings import VLLM_INSTALL, VLLMSettings
 from mmupt.engines.vllm.handover import Handover, InProcess, ThroughFiles
@@ -27,8 +29,6 @@ from mmupt.engines.vllm.source import Source
 from mmupt.errors import EngineError
 
 _OLDEST = (0, 32)
-_THIN = 200 * 28**2
-"""Within this area a picture of any aspect ratio that mmupt takes is left at the size it was once resized to."""
 _CPU_CACHE_MIB = 1024
 _ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # in this process: weights are handed over, not sent
@@ -100,10 +100,35 @@ class VLLMHost:
             self._llm.sleep(level=2)  # forgets the weights: new ones come anyway
             self._asleep = True
 
-    def generate(self, prompts: Sequence[Any], params: Sequence[Any]) -> list[Any]:
-        """vLLM's outputs, in the order of the prompts."""
+    def generate(self, inputs: Sequence[Any], params: Sequence[Any]) -> list[Any]:
+        """vLLM's outputs, in the order of the inputs, which are those of its engine."""
+        engine = self._llm.llm_engine
         with self._stance():
-            return self._llm.generate(prompts, params, use_tqdm=False)
+            for number, (one, how) in enumerate(zip(inputs, params, strict=True)):
+                engine.add_request(str(number), one, how)
+            outputs = {}
+            while engine.has_unfinished_requests():
+                outputs.update({output.request_id: output for output in engine.step() if output.finished})
+        return [outputs[str(number)] for number in range(len(inputs))]
+
+    def picture(self, tensors: dict[str, Tensor]) -> Any:
+        """A picture as vLLM's engine takes it, from what vLLM's processor would have made of it."""
+        from transformers import BatchFeature
+        from vllm.multimodal.inputs import MultiModalKwargsItems
+
+        made = BatchFeature(tensors)
+        fields = self._llm.llm_engine.renderer.get_mm_processor()._get_mm_fields_config(made, {})
+        return MultiModalKwargsItems.from_hf_inputs(made, fields)["image"][0]
+
+    @staticmethod
+    def place(at: Tensor) -> Any:
+        """Where a picture's features go: the prompt's positions `at`, rising, with text between them or not."""
+        from vllm.multimodal.inputs import PlaceholderRange
+
+        first, last = int(at[0]), int(at[-1])
+        taken = torch.zeros(last - first + 1, dtype=torch.bool)
+        taken[at - first] = True
+        return PlaceholderRange(offset=first, length=len(taken), is_embed=None if bool(taken.all()) else taken)
 
     def close(self) -> None:
         """Memory, threads and files are given back; the next `hold` starts anew."""
@@ -181,13 +206,16 @@ class VLLMHost:
             "logits_processors": [Drawing],
             "logprobs_mode": "processed_logits",
             "additional_config": {BANNED: list(source.family.banned_ids)},
-            "limit_mm_per_prompt": {"video": 0},
-            # Pictures come resized: within these bounds vLLM leaves them as they are.
-            "mm_processor_kwargs": {"size": {"shortest_edge": 1, "longest_edge": max(needs.pixels, _THIN)}},
             "generation_config": "vllm",
             "use_tqdm_on_load": False,
             "seed": 0,
         }
+        if source.family.parts["vision"]:
+            arguments |= {
+                "limit_mm_per_prompt": {"video": 0},
+                "mm_processor_kwargs": source.family.vllm_processing(needs.pixels),
+                "mm_processor_cache_gb": 0,  # pictures come as they are
+            }
         return arguments | ({"block_size": 32} if on_cpu else {})
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+import torch
 from PIL.Image import Image
 from torch import Tensor, nn
 
@@ -53,6 +54,9 @@ class Gemma3(ChatFamily):
     def features(self, model: nn.Module, pictures: Sequence[Picture]) -> list[Tensor]:
         seen = core(model).get_image_features(tiles_of(model, pictures))
         return split_tiles(seen.pooler_output, pictures)
+
+    def for_vllm(self, picture: Picture) -> dict[str, Tensor]:
+        return {"pixel_values": picture.tensors["pixel_values"], "num_patches": torch.tensor([1])}
 
     def _layout(self, picture: Picture) -> Layout:
         return self._one

@@ -60,6 +60,11 @@ class Idefics3(ChatFamily):
         seen = core(model).get_image_features(tiles_of(model, pictures)[None])
         return split_tiles(seen.pooler_output, pictures)
 
+    def for_vllm(self, picture: Picture) -> dict[str, Tensor]:
+        tiles = picture.tensors["pixel_values"]
+        whole = torch.ones(len(tiles), *tiles.shape[-2:], dtype=torch.bool)  # no tile is padded
+        return {"pixel_values": tiles, "pixel_attention_mask": whole, "num_patches": torch.tensor([len(tiles)])}
+
     def _layout(self, picture: Picture) -> Layout:
         rows, columns = picture.tensors["grid"].tolist()
         return self._of_grid(rows, columns)
