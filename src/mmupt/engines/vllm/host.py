@@ -85,7 +85,7 @@ class VLLMHost:
         if self._asleep:
             self._llm.wake_up(tags=["weights"])
         if not there:
-            self._handover(self._llm, source.weights)
+            self._handover(self._llm, source.named)
             self._empty_caches()
         if self._asleep:
             self._llm.wake_up(tags=["kv_cache"])
@@ -171,7 +171,7 @@ class VLLMHost:
         self._owns_process_group = not torch.distributed.is_initialized()
         try:
             with _threads_can_be_set(), self._stance():
-                format = self._handover.prepare(source.weights)
+                format = self._handover.prepare(source.named)
                 self._llm = vllm.LLM(str(folder), load_format=format, **self._arguments(source))
         except Exception as error:  # whatever vLLM and the libraries below it raise; all of it is about this machine
             raise EngineError(f"vLLM did not start: {_last_line(error)}") from error

@@ -17,7 +17,7 @@ from mmupt.models.weights import plain_weights
 @dataclass(frozen=True, slots=True)
 class Source:
     """A model as vLLM needs it. `dtype` is what a forward of the trainer's computes in; `weights` goes through the
-    whole state, under the names that transformers gives it, each time it is called."""
+    whole state, under the names that it has in memory, each time it is called."""
 
     family: Family
     config: Any
@@ -29,3 +29,7 @@ class Source:
     def of(cls, loaded: LoadedModel) -> Source:
         model: Any = loaded.model
         return cls(loaded.family, model.config, loaded.device, loaded.dtype, lambda: plain_weights(model))
+
+    def named(self) -> Iterator[tuple[str, Tensor]]:
+        """The weights under the names by which vLLM knows them."""
+        return ((self.family.vllm_name(name), weight) for name, weight in self.weights())

@@ -77,6 +77,11 @@ class Family(Protocol):
         """What vLLM's model takes for this picture alone, under the names of vLLM's own processor for it."""
         ...
 
+    def vllm_name(self, name: str) -> str:
+        """What vLLM calls a weight that is called `name` in memory. As a rule the same; transformers renames some when
+        it writes files, and vLLM knows those."""
+        ...
+
     def vllm_processing(self, largest: int) -> dict[str, Any]:
         """Settings of vLLM's processor, which sees none of our pictures: they bound, by pixels, those that vLLM makes
         up to find out how much memory pictures take."""

@@ -111,6 +111,9 @@ class ChatFamily:
     def for_vllm(self, picture: Picture) -> dict[str, Tensor]:
         raise NotImplementedError
 
+    def vllm_name(self, name: str) -> str:
+        return name
+
     def vllm_processing(self, largest: int) -> dict[str, Any]:
         return {}
 

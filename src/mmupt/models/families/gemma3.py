@@ -55,6 +55,9 @@ class Gemma3(ChatFamily):
         seen = core(model).get_image_features(tiles_of(model, pictures))
         return split_tiles(seen.pooler_output, pictures)
 
+    def vllm_name(self, name: str) -> str:
+        return name.replace("model.vision_tower.", "model.vision_tower.vision_model.", 1)
+
     def for_vllm(self, picture: Picture) -> dict[str, Tensor]:
         return {"pixel_values": picture.tensors["pixel_values"], "num_patches": torch.tensor([1])}
 
