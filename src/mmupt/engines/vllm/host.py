@@ -214,7 +214,8 @@ class VLLMHost:
             arguments |= {
                 "limit_mm_per_prompt": {"video": 0},
                 "mm_processor_kwargs": source.family.vllm_processing(needs.pixels),
-                "mm_processor_cache_gb": 0,  # pictures come as they are
+                "mm_device_do_normalize": False,  # pictures come as the tower reads them
+                "mm_processor_cache_gb": 0,
             }
         return arguments | ({"block_size": 32} if on_cpu else {})
 
