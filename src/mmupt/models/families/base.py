@@ -39,8 +39,6 @@ class Family(Protocol):
     """Sizes of the language model's sliding windows; none where every layer sees everything before it."""
     blocks: ClassVar[bool]
     """Whether a picture's tokens see each other both ways."""
-    not_in_vllm: str | None
-    """Why vLLM cannot serve it, None where it can."""
     parts: ClassVar[Mapping[str, tuple[str, ...]]]
     """Parameter-name prefixes of "vision", "projector" and "language", for freezing."""
 
@@ -48,6 +46,11 @@ class Family(Protocol):
     def load(cls, path: str, config: Any, revision: str | None = None) -> Self:
         """From a Hugging Face folder or id and its configuration. ModelError where they do not belong together or hold
         what packed rows do not compute."""
+        ...
+
+    @property
+    def not_in_vllm(self) -> str | None:
+        """Why vLLM cannot serve it, None where it can."""
         ...
 
     def prepare(self, model: nn.Module) -> None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-import torch
 from PIL.Image import Image
 from torch import Tensor, nn
 
@@ -55,11 +54,9 @@ class Gemma3(ChatFamily):
         seen = core(model).get_image_features(tiles_of(model, pictures))
         return split_tiles(seen.pooler_output, pictures)
 
-    def vllm_name(self, name: str) -> str:
-        return name.replace("model.vision_tower.", "model.vision_tower.vision_model.", 1)
-
-    def for_vllm(self, picture: Picture) -> dict[str, Tensor]:
-        return {"pixel_values": picture.tensors["pixel_values"], "num_patches": torch.tensor([1])}
+    @property
+    def not_in_vllm(self) -> str | None:
+        return "tokens of a picture see each other both ways, which vLLM computes on some cards only, and not on a CPU"
 
     def _layout(self, picture: Picture) -> Layout:
         return self._one
