@@ -93,10 +93,11 @@ def _check_several(recipe: Recipe, device: torch.device, processes: Processes) -
     """ConfigError for what only one process can do."""
     if processes.size == 1:
         return
+    engines = {stage.name: getattr(getattr(stage, "rollout", None), "engine", "hf") for stage in recipe.stages}
     problems = [
-        f'stages.{stage.name}.rollout.engine = "vllm" runs in one process; use "hf", or start without torchrun'
-        for stage in recipe.stages
-        if getattr(getattr(stage, "rollout", None), "engine", "hf") == "vllm"
+        f'stages.{name}.rollout.engine = "{engine}" runs in one process; use "hf", or start without torchrun'
+        for name, engine in engines.items()
+        if engine != "hf"
     ]
     if recipe.processes.cpu_offload and device.type == "cpu":
         problems.append("processes.cpu_offload brings shards from a GPU to main memory, and this run has no GPU")

@@ -60,7 +60,7 @@ def run_synth_stage(
                 stage,
                 rows,
                 PromptEncoder(loaded.family, stage.prompt),
-                engines.of(stage.rollout, stage.prompt, PhaseClock())(loaded),
+                engines.of(stage.rollout, stage.prompt, PhaseClock(), stage.writing.max_new_tokens)(loaded),
                 folder,
                 model=recipe.model.path,
                 seed=stage_seed(recipe, stage.name),

@@ -39,12 +39,10 @@ def test_a_missing_vllm_is_an_error_with_the_line_to_type(tiny: LoadedModel, ins
     check_engine(VLLM, tiny.family)
 
 
-def test_a_family_that_cannot_hand_over_is_refused(
-    tiny: LoadedModel, installed: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_that_vllm_cannot_serve_is_refused(tiny: LoadedModel, installed: Callable[[bool], None]) -> None:
     installed(True)
-    monkeypatch.setattr(type(tiny.family), "hands_over", False)
-    with pytest.raises(EngineError, match=r'not for QwenVL; use rollout\.engine = "hf"'):
+    tiny.family.windows = (9,)
+    with pytest.raises(EngineError, match=r'have a sliding window, .*; use rollout\.engine = "hf"'):
         check_engine(VLLM, tiny.family)
     check_engine(RolloutSettings(), tiny.family)
 
@@ -65,3 +63,13 @@ def test_one_vllm_serves_all_who_need_the_same(tiny: LoadedModel, installed: Cal
     assert first.host is second.host is not longer.host
     needs = first.host.needs
     assert (needs.tokens, needs.rollouts, needs.pixels) == (300, 12, 10_000)
+
+
+@pytest.mark.parametrize(("longest", "tokens"), [(0, 300), (99, 300), (256, 456)])
+def test_there_is_room_for_the_longest_that_is_asked_for(
+    tiny: LoadedModel, installed: Callable[[bool], None], longest: int, tokens: int
+) -> None:
+    installed(True)
+    with Engines() as engines:
+        engine = engines.of(VLLM, PROMPT, PhaseClock(), longest)(tiny)
+    assert isinstance(engine, VLLMEngine) and engine.host.needs.tokens == tokens

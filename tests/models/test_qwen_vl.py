@@ -74,25 +74,6 @@ def test_a_key_names_what_the_vision_tower_reads(tiny: LoadedModel) -> None:
     assert len({picture.key for picture in made}) == 6
 
 
-@pytest.mark.parametrize("sizes", [[], [(56, 56)], [(56, 56), (84, 112)], [(30, 3000), (333, 77), (28, 28)]])
-def test_other_engines_get_one_placeholder_a_picture_and_the_very_pixels(
-    tiny: LoadedModel, encode: Callable[..., EncodedPrompt], sizes: list[tuple[int, int]]
-) -> None:
-    """The image that stands behind a picture has a size that resizing lets be, and gives the same tensors again."""
-    encoded = encode(np.random.default_rng(1), "Add all dice.", sizes)
-    unexpanded = tiny.family.unexpanded(encoded)
-    image_id = tiny.family.image_id  # type: ignore[attr-defined]
-    assert unexpanded.count(image_id) == len(sizes)
-    text = [token for token in encoded.token_ids.tolist() if token != image_id]
-    assert [token for token in unexpanded if token != image_id] == text
-    images = [tiny.family.image(picture) for picture in encoded.pictures]
-    again = [tiny.family.picture(image, PixelLimits(1, 200 * 28**2)) for image in images]
-    for first, second in zip(encoded.pictures, again, strict=True):
-        assert all(torch.equal(first.tensors[name], second.tensors[name]) for name in first.tensors)
-    content = [*({"type": "image"} for _ in sizes), {"type": "text", "text": "Add all dice."}]
-    assert torch.equal(tiny.family.encode([{"role": "user", "content": content}], again).token_ids, encoded.token_ids)
-
-
 @pytest.mark.parametrize("token", ["<|image_pad|>", "<|im_end|>", "<|vision_start|>"])
 def test_a_reserved_token_in_a_question_is_refused(tiny: LoadedModel, token: str) -> None:
     prompt = Prompt("row-3", f"What is {token}?")

@@ -66,16 +66,21 @@ def synth(*arguments: str) -> Result:
 
 
 def test_the_engine_asked_for_is_the_engine_used(album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
+    """And it has room for questions that are longer than answers."""
+    asked: list[tuple[str, int]] = []
 
-    def of(self: Engines, settings: RolloutSettings, *_: object) -> Any:
-        asked.append(settings.engine)
+    def of(self: Engines, settings: RolloutSettings, prompt: object, clock: object, longest: int) -> Any:
+        asked.append((settings.engine, longest))
         raise EngineError("a test wants no engine")
 
     monkeypatch.setattr(Engines, "of", of)
     monkeypatch.setattr("mmupt.preflight.check_engine", lambda *_: None)  # vLLM need not be there to be asked for
-    done = synth("--data", str(album), "--out", str(tmp_path / "out"), "--set", "rollout.engine=vllm")
-    assert "a test wants no engine" in str(done.exception) and asked == ["vllm"]
+    sets = ["--set", "rollout.engine=vllm", "--set", "stages.synth.writing.max_new_tokens=777"]
+    done = synth("--data", str(album), "--out", str(tmp_path / "out"), *sets)
+    assert "a test wants no engine" in str(done.exception) and asked == [("vllm", 777)]
+    own = ["--set", "model.path=world:tiny", "--set", f"run_dir={tmp_path / 'run'}", "--set", f"data.path={album}"]
+    done = CliRunner().invoke(app, ["run", "synth", *WORDS, *own, *sets])
+    assert "a test wants no engine" in str(done.exception) and asked[1:] == [("vllm", 777)]
 
 
 def test_own_pictures_and_nothing_else(speaking: None, album: Path, tmp_path: Path) -> None:

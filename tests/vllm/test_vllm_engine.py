@@ -13,6 +13,7 @@ from mmupt.engines.base import Request, Sampling
 from mmupt.engines.hf import HFEngine
 from mmupt.engines.vllm.engine import VLLMEngine
 from mmupt.engines.vllm.host import VLLMHost
+from mmupt.engines.vllm.source import Source
 from mmupt.models.loading import LoadedModel
 from mmupt.types import Rollout
 
@@ -108,4 +109,4 @@ def test_time_and_tokens_are_counted(tiny: LoadedModel, host: VLLMHost, requests
     phases = engine.clock.take().phases
     assert phases["decode"].tokens == sum(len(rollout.token_ids) for group in groups for rollout in group)
     assert phases["sync"].calls == 2, "handed over, and checked"
-    assert not host.hold(engine, tiny), "nothing is handed over a second time"
+    assert not host.hold(engine, Source.of(tiny)), "nothing is handed over a second time"

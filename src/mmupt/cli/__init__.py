@@ -25,6 +25,7 @@ from mmupt.cli.profiling import profile
 from mmupt.cli.reporting import report
 from mmupt.cli.reproducing import reproduce
 from mmupt.cli.running import demo, run
+from mmupt.cli.serving import serve
 from mmupt.cli.synthesizing import synth
 from mmupt.cli.terminal import say
 from mmupt.cli.watching import watch
@@ -45,6 +46,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "plan": plan,
     "profile": profile,
     "synth": synth,
+    "serve": serve,
     "eval": evaluate,
     "compare": compare,
     "export": export,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mmupt.settings import Settings
 
@@ -34,13 +35,69 @@ class VLLMSettings(Settings):
     dtype: Literal["float32", "bfloat16"] | None = None
 
 
-class RolloutSettings(Settings):
-    """The group size is written here and nowhere else. Defaults are the paper's (arXiv 2505.22453)."""
+class ServerSettings(Settings):
+    """`[rollout.server]`, for `rollout.engine = "server"` alone. `engine` is what `mmupt serve` samples with.
 
-    engine: Literal["hf", "vllm"] = "hf"
+    `weights` is the way of new weights to the servers: "http", over the connection itself; "folder", through `folder`,
+    which the trainer writes and every server reads, under whatever name it is mounted there (`mmupt serve --folder`);
+    "nccl", from GPU to GPU; "gloo", the same between CPUs.
+
+    Trainer and servers share a secret, from the file `token_file` or else the environment variable `token_env`. An
+    answer is waited for `timeout` seconds. Where a server cannot be reached it is tried `retries` times more, with
+    pauses that begin at `pause` seconds and double; then its groups go to the others until there are new weights.
+    `picture_cache_mib` bounds the pictures that a server remembers, so that each is sent once.
+    """
+
+    engine: Literal["vllm", "hf"] = "vllm"
+    weights: Literal["http", "folder", "nccl", "gloo"] = "http"
+    folder: str | None = Field(default=None, min_length=1)
+    token_env: str = Field(default="MMUPT_SERVER_TOKEN", min_length=1)
+    token_file: str | None = Field(default=None, min_length=1)
+    timeout: float = Field(default=3600.0, gt=0)
+    retries: int = Field(default=3, ge=0)
+    pause: float = Field(default=2.0, ge=0)
+    picture_cache_mib: int = Field(default=4096, ge=1)
+
+    @model_validator(mode="after")
+    def _folder_is_named(self) -> ServerSettings:
+        if self.weights == "folder" and self.folder is None:
+            raise ValueError('weights = "folder" needs the folder that trainer and servers share: folder = "..."')
+        return self
+
+
+class RolloutSettings(Settings):
+    """The group size is written here and nowhere else. Defaults are the paper's (arXiv 2505.22453). `servers` are the
+    addresses (http://host:port) of what `mmupt serve` runs, for `engine = "server"`."""
+
+    engine: Literal["hf", "vllm", "server"] = "hf"
+    servers: tuple[str, ...] = Field(default=(), strict=False)
     group_size: int = Field(default=10, ge=2)
     temperature: float = Field(default=0.7, gt=0)
     top_p: float = Field(default=0.99, gt=0, le=1)
     max_new_tokens: int = Field(default=2048, ge=1)
     prompts_at_once: int = Field(default=16, ge=1)
     vllm: VLLMSettings = VLLMSettings()
+    server: ServerSettings = ServerSettings()
+
+    @model_validator(mode="after")
+    def _servers_are_addresses(self) -> RolloutSettings:
+        problems = [f'servers: "{url}" is no address; write http://host:port' for url in self.servers if not _fine(url)]
+        if len(set(self.servers)) < len(self.servers):
+            problems.append("servers names an address twice; each server is named once")
+        if self.engine == "server" and not self.servers:
+            problems.append(
+                'engine = "server" needs servers = ["http://host:port", ...]; start them with `mmupt serve`'
+            )
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+
+def _fine(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    bare = not (parts.query or parts.fragment or parts.username)
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and port is not None and bare

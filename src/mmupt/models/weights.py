@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mmupt.models.lora import has_adapter
+
+_SHARD_BYTES = 4 * 2**30
 
 
 def plain_weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
@@ -16,9 +21,37 @@ def plain_weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     to the weights that they sit on, as the forward does it, unless they are switched off; the model stays as it is, and
     no more than one sum exists at a time. Tied weights appear under each of their names: vLLM packs a tied head by
     itself, and would keep the old one."""
+    for name, layer, parameter in _plain(model):
+        yield name, parameter.detach() if layer is None else _adapted(layer, parameter)
+
+
+def plain_shapes(model: nn.Module) -> dict[str, list[int]]:
+    """The shapes of the same under the same names; nothing is computed."""
+    return {name: list(parameter.shape) for name, _, parameter in _plain(model)}
+
+
+def write_shards(weights: Iterator[tuple[str, Tensor]], folder: Path, dtype: torch.dtype) -> list[Path]:
+    """Weights in the precision `dtype` as safetensors files in `folder`, in the order in which they came."""
+    files = []
+    for number, shard in enumerate(_shards(weights, dtype)):
+        files.append(folder / f"model-{number:05}.safetensors")
+        save_file(shard, files[-1])
+    return files
+
+
+def read_shards(folder: Path) -> Iterator[tuple[str, Tensor]]:
+    """What `write_shards` has written, tensor by tensor, on the CPU."""
+    for path in sorted(folder.glob("model-*.safetensors")):
+        with safe_open(path, framework="pt", device="cpu") as file:
+            for name in file.keys():  # noqa: SIM118  (not a dict)
+                yield name, file.get_tensor(name)
+
+
+def _plain(model: nn.Module) -> Iterator[tuple[str, nn.Module | None, Tensor]]:
+    """Name, parameter, and the adapted layer that the parameter is the weight of."""
     if not has_adapter(model):
         for name, parameter in model.named_parameters(remove_duplicate=False):
-            yield name, parameter.detach()
+            yield name, None, parameter
         return
     base: nn.Module = model.get_base_model()  # type: ignore[operator]
     for name, parameter in base.named_parameters(remove_duplicate=False):
@@ -26,16 +59,29 @@ def plain_weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
             continue
         if ".base_layer." in name:
             path, own = name.split(".base_layer.")
-            yield f"{path}.{own}", _adapted(base.get_submodule(path), own, parameter)
+            yield f"{path}.{own}", base.get_submodule(path) if own == "weight" else None, parameter
         else:
-            yield name, parameter.detach()
+            yield name, None, parameter
 
 
 @torch.no_grad()
-def _adapted(layer: Any, own: str, parameter: Tensor) -> Tensor:
+def _adapted(layer: Any, parameter: Tensor) -> Tensor:
     weight = parameter.detach()
-    if own != "weight" or layer.disable_adapters or layer.merged:
+    if layer.disable_adapters or layer.merged:
         return weight
     for adapter in layer.active_adapters:
         weight = weight + layer.get_delta_weight(adapter)
     return weight
+
+
+def _shards(weights: Iterator[tuple[str, Tensor]], dtype: torch.dtype) -> Iterator[dict[str, Tensor]]:
+    shard: dict[str, Tensor] = {}
+    size = 0
+    for name, weight in weights:
+        shard[name] = torch.empty(weight.shape, dtype=dtype).copy_(weight)  # tied weights may not share memory there
+        size += shard[name].nbytes
+        if size >= _SHARD_BYTES:
+            yield shard
+            shard, size = {}, 0
+    if shard:
+        yield shard

@@ -19,7 +19,7 @@ from mmupt.types import LabeledPrompt, Prompt
 def run_synth(stage: SynthStage, work: Work) -> None:
     """Questions about pictures. Raises DataError where none is usable."""
     context = work.context
-    engine = work.engines.of(stage.rollout, stage.prompt, context.clock)(work.model)
+    engine = work.engines.of(stage.rollout, stage.prompt, context.clock, stage.writing.max_new_tokens)(work.model)
     report = write_questions(
         stage,
         _rows(stage, work),

@@ -48,9 +48,16 @@ QWEN_TOKENS = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_p
 
 
 def tokenizer_of(
-    tokens: Sequence[str], template: str, *, eos: str = "<|im_end|>", pad: str = "<|endoftext|>", bos: str | None = None
+    tokens: Sequence[str],
+    template: str,
+    *,
+    eos: str = "<|im_end|>",
+    pad: str = "<|endoftext|>",
+    bos: str | None = None,
+    named: Mapping[str, str] | None = None,
 ) -> PreTrainedTokenizerFast:
-    """A byte-level BPE that joins newlines, as real ones do; `tokens` are its added ones."""
+    """A byte-level BPE that joins newlines, as real ones do; `tokens` are its added ones, `named` those of them that
+    transformers' processors find by a name."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -65,13 +72,16 @@ def tokenizer_of(
     texts = ["system\nuser\nassistant\n", "Add all dice.\n\nHow many red dice?\n\n\n", "\n", "\n\n", "\n\n\n"]
     tokenizer.train_from_iterator(texts * 20, trainer)
     special = {"eos_token": eos, "pad_token": pad, **({"bos_token": bos} if bos else {})}
-    return PreTrainedTokenizerFast(
+    more = [t for t in tokens if t not in special.values()]
+    made = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         **special,
-        additional_special_tokens=[t for t in tokens if t not in special.values()],
+        **({"extra_special_tokens": dict(named)} if named else {"additional_special_tokens": more}),
         chat_template=template,
         clean_up_tokenization_spaces=False,
     )
+    made.add_tokens(more, special_tokens=True)
+    return made
 
 
 TEXT = {
@@ -197,7 +207,10 @@ def composite(name: str, image: str, vision: dict[str, Any], text: dict[str, Any
 
 def internvl_tokenizer() -> PreTrainedTokenizerFast:
     tokens = ("<img>", "</img>", "<IMG_CONTEXT>", "<video>", "<|im_start|>")
-    return tokenizer_of(tokens, CHATML.replace("PICTURE", "<IMG_CONTEXT>\n"))
+    names = ("start_image_token", "end_image_token", "context_image_token", "video_token")
+    return tokenizer_of(
+        tokens, CHATML.replace("PICTURE", "<IMG_CONTEXT>\n"), named=dict(zip(names, tokens, strict=False))
+    )
 
 
 def llava_inputs(prompt: EncodedPrompt, ids_1L: Tensor) -> dict[str, Any]:
@@ -237,7 +250,8 @@ def idefics(name: str) -> Build:
 
 def gemma_tokenizer() -> PreTrainedTokenizerFast:
     tokens = ("<start_of_turn>", "<start_of_image>", "<end_of_image>", "<image_soft_token>")
-    tokenizer = tokenizer_of((*tokens, "<end_of_turn>"), TURNS, eos="<eos>", pad="<pad>", bos="<bos>")
+    named = {"boi_token": tokens[1], "eoi_token": tokens[2], "image_token": tokens[3]}
+    tokenizer = tokenizer_of((*tokens, "<end_of_turn>"), TURNS, eos="<eos>", pad="<pad>", bos="<bos>", named=named)
     tokenizer.add_tokens(["\n\n\n\n", "<table>"])  # text that is an added token, as in Gemma's own
     return tokenizer
 
@@ -365,13 +379,16 @@ BUILDS: dict[str, Build] = {
 }
 
 
-def write(name: str, folder: Path) -> Path:
-    """The folder of an untrained model with weights large enough for everything to matter."""
+def write(name: str, folder: Path, change: Callable[[Any], object] = lambda config: None) -> Path:
+    """The folder of an untrained model with weights large enough for everything to matter. `change` may change its
+    configuration."""
     build = BUILDS[name]
     tokenizer = build.tokenizer()
+    config = build.config(tokenizer)
+    change(config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = getattr(transformers, FAMILIES[name].model_class)(build.config(tokenizer))
+        model = getattr(transformers, FAMILIES[name].model_class)(config)
         with torch.no_grad():
             for parameter in model.parameters():
                 scale = parameter[0].numel() ** -0.5 if parameter.dim() > 1 else 0.2

@@ -118,6 +118,21 @@ def test_length_is_known_without_pixels(tiny_family: Any) -> None:
             assert family.count_tokens(said, sizes, limits) == encoded.length
 
 
+def test_other_engines_know_where_the_features_of_a_picture_stand(tiny_family: Any) -> None:
+    """In order, each placeholder once, as many as the tower makes features."""
+    loaded = tiny_family.load()
+    for prompt in (item.encoded for item in tiny_family.items(loaded, seed=4)):
+        places = loaded.family.placeholders(prompt)
+        features = loaded.family.features(loaded.model, prompt.pictures) if prompt.pictures else []
+        assert [len(at) for at in places] == [len(feature) for feature in features]
+        image_id = loaded.family.image_id
+        found = torch.cat(places) if places else torch.tensor([], dtype=torch.long)
+        assert torch.equal(found, (prompt.token_ids == image_id).nonzero()[:, 0])
+        if loaded.family.not_in_vllm is None:
+            for picture in prompt.pictures:
+                assert "pixel_values" in loaded.family.for_vllm(picture)
+
+
 def test_a_frozen_tower_sees_a_picture_once(tiny_family: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """And a trained one once for all groups of a forward that share it."""
     if not tiny_family.build.pictures:

@@ -1,36 +1,41 @@
-"""How weights get from the trainer to vLLM: tensor by tensor where vLLM computes in this process, through files where
-tensor parallelism spreads it over several."""
+"""How weights get to vLLM: tensor by tensor where it computes in this process, through files where tensor parallelism
+spreads it over several."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
-from mmupt.models.weights import plain_weights
+from mmupt.models.weights import write_shards
 
-_SHARD_BYTES = 4 * 2**30
 _NOTHING = "mmupt"
+
+Weights = Callable[[], Iterator[tuple[str, Tensor]]]
 
 
 class Handover(Protocol):
     """The whole state, each time: a part of it would leave vLLM with a mixture."""
 
-    def prepare(self, model: nn.Module) -> str:
+    at_start: ClassVar[bool]
+    """Whether vLLM starts with the weights that `prepare` was given."""
+
+    def prepare(self, weights: Weights) -> str:
         """Before vLLM starts; what to start it with as `load_format`."""
         ...
 
-    def __call__(self, llm: Any, model: nn.Module) -> None: ...
+    def __call__(self, llm: Any, weights: Weights) -> None: ...
 
 
 class InProcess:
-    """vLLM reads the trainer's tensors themselves."""
+    """vLLM reads the tensors themselves."""
 
-    def prepare(self, model: nn.Module) -> str:
+    at_start: ClassVar[bool] = False
+
+    def prepare(self, weights: Weights) -> str:
         """vLLM starts with weights that are no numbers. What never arrives, packed for the processor or not, shows in
         the first log-prob. (Its own "dummy" weights look sound, and spoil the constants that pictures are standardised
         with.)"""
@@ -42,44 +47,29 @@ class InProcess:
             def download_model(self, model_config: Any) -> None: ...
 
             @torch.no_grad()
-            def load_weights(self, model: nn.Module, model_config: Any) -> None:
+            def load_weights(self, model: torch.nn.Module, model_config: Any) -> None:
                 for parameter in model.parameters():
                     parameter.fill_(torch.nan)
 
         return _NOTHING
 
-    def __call__(self, llm: Any, model: nn.Module) -> None:
-        llm.collective_rpc("reload_weights", kwargs={"weights_iterator": plain_weights(model)})
+    def __call__(self, llm: Any, weights: Weights) -> None:
+        llm.collective_rpc("reload_weights", kwargs={"weights_iterator": weights()})
 
 
 class ThroughFiles:
     """Each worker reads its part of safetensors files in `folder`, which stay while vLLM lives, and are in the
     precision that it computes in."""
 
+    at_start: ClassVar[bool] = True
+
     def __init__(self, folder: Path, dtype: torch.dtype) -> None:
         self._folder, self._dtype = folder, dtype
 
-    def prepare(self, model: nn.Module) -> str:
-        self._write(model)
+    def prepare(self, weights: Weights) -> str:
+        write_shards(weights(), self._folder, self._dtype)
         return "safetensors"
 
-    def __call__(self, llm: Any, model: nn.Module) -> None:
-        self._write(model)
+    def __call__(self, llm: Any, weights: Weights) -> None:
+        write_shards(weights(), self._folder, self._dtype)
         llm.collective_rpc("reload_weights", kwargs={"weights_path": str(self._folder)})
-
-    def _write(self, model: nn.Module) -> None:
-        for number, shard in enumerate(_shards(plain_weights(model), self._dtype)):
-            save_file(shard, self._folder / f"model-{number:05}.safetensors")
-
-
-def _shards(weights: Iterator[tuple[str, Tensor]], dtype: torch.dtype) -> Iterator[dict[str, Tensor]]:
-    shard: dict[str, Tensor] = {}
-    size = 0
-    for name, weight in weights:
-        shard[name] = torch.empty(weight.shape, dtype=dtype).copy_(weight)  # tied weights may not share memory there
-        size += shard[name].nbytes
-        if size >= _SHARD_BYTES:
-            yield shard
-            shard, size = {}, 0
-    if shard:
-        yield shard

@@ -6,7 +6,8 @@ Measured with vLLM 0.32 on a CPU. What must hold for a rollout to be what the po
   where weights are packed, and a part of a fused matrix corrupts the rest;
 - behind new weights both caches are emptied, that of prefixes and that of picture features: the keys of both are what
   was asked, not who was asked;
-- prompts have one placeholder a picture: vLLM expands what is already expanded once more, in silence.
+- prompts go to vLLM's engine as it takes them behind its own processing of pictures (asking.py): a processor would
+  expand once more what is already expanded, in silence.
 """
 
 from __future__ import annotations
@@ -20,15 +21,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 
 from mmupt.engines.settings import VLLM_INSTALL, VLLMSettings
 from mmupt.engines.vllm.handover import Handover, InProcess, ThroughFiles
+from mmupt.engines.vllm.source import Source
 from mmupt.errors import EngineError
-from mmupt.models.loading import LoadedModel
 
 _OLDEST = (0, 32)
-_THIN = 200 * 28**2
-"""Within this area a picture of any aspect ratio that mmupt takes is left at the size it was once resized to."""
 _CPU_CACHE_MIB = 1024
 _ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # in this process: weights are handed over, not sent
@@ -72,18 +72,21 @@ class VLLMHost:
         self._owns_process_group = False
 
     @torch.no_grad()
-    def hold(self, holder: object, loaded: LoadedModel) -> bool:
-        """What is generated from now on comes from the weights of `loaded`, as they are. Nothing is done, and False
+    def hold(self, holder: object, source: Source) -> bool:
+        """What is generated from now on comes from the weights of `source`, as they are. Nothing is done, and False
         returned, where `holder` was the last to ask and `let_go` has not been called since."""
         if self._holder is holder:
             return False
         self._holder = None
+        there = False
         if self._llm is None:
-            self._start(loaded)
+            self._start(source)
+            there = self._handover.at_start
         if self._asleep:
             self._llm.wake_up(tags=["weights"])
-        self._handover(self._llm, loaded.model)
-        self._empty_caches()
+        if not there:
+            self._handover(self._llm, source.named)
+            self._empty_caches()
         if self._asleep:
             self._llm.wake_up(tags=["kv_cache"])
             self._asleep = False
@@ -97,10 +100,35 @@ class VLLMHost:
             self._llm.sleep(level=2)  # forgets the weights: new ones come anyway
             self._asleep = True
 
-    def generate(self, prompts: Sequence[Any], params: Sequence[Any]) -> list[Any]:
-        """vLLM's outputs, in the order of the prompts."""
+    def generate(self, inputs: Sequence[Any], params: Sequence[Any]) -> list[Any]:
+        """vLLM's outputs, in the order of the inputs, which are those of its engine."""
+        engine = self._llm.llm_engine
         with self._stance():
-            return self._llm.generate(prompts, params, use_tqdm=False)
+            for number, (one, how) in enumerate(zip(inputs, params, strict=True)):
+                engine.add_request(str(number), one, how)
+            outputs = {}
+            while engine.has_unfinished_requests():
+                outputs.update({output.request_id: output for output in engine.step() if output.finished})
+        return [outputs[str(number)] for number in range(len(inputs))]
+
+    def picture(self, tensors: dict[str, Tensor]) -> Any:
+        """A picture as vLLM's engine takes it, from what vLLM's processor would have made of it."""
+        from transformers import BatchFeature
+        from vllm.multimodal.inputs import MultiModalKwargsItems
+
+        made = BatchFeature(tensors)
+        fields = self._llm.llm_engine.renderer.get_mm_processor()._get_mm_fields_config(made, {})
+        return MultiModalKwargsItems.from_hf_inputs(made, fields)["image"][0]
+
+    @staticmethod
+    def place(at: Tensor) -> Any:
+        """Where a picture's features go: the prompt's positions `at`, rising, with text between them or not."""
+        from vllm.multimodal.inputs import PlaceholderRange
+
+        first, last = int(at[0]), int(at[-1])
+        taken = torch.zeros(last - first + 1, dtype=torch.bool)
+        taken[at - first] = True
+        return PlaceholderRange(offset=first, length=len(taken), is_embed=None if bool(taken.all()) else taken)
 
     def close(self) -> None:
         """Memory, threads and files are given back; the next `hold` starts anew."""
@@ -128,7 +156,7 @@ class VLLMHost:
             raise EngineError("vLLM did not empty its prefix cache: somebody is still generating; please report this")
         self._llm.llm_engine.reset_encoder_cache()
 
-    def _start(self, loaded: LoadedModel) -> None:
+    def _start(self, source: Source) -> None:
         if VLLMHost._running is not None:
             VLLMHost._running.close()
         os.environ.update(_ENVIRONMENT)
@@ -137,14 +165,14 @@ class VLLMHost:
         vllm = _import()
         self._folder = tempfile.TemporaryDirectory(prefix="mmupt-vllm-")
         folder = Path(self._folder.name)
-        _write_folder(loaded, folder)
+        _write_folder(source, folder)
         if self.needs.settings.tensor_parallel > 1:
-            self._handover = ThroughFiles(folder, getattr(torch, self._dtype(loaded)))
+            self._handover = ThroughFiles(folder, getattr(torch, self._dtype(source)))
         self._owns_process_group = not torch.distributed.is_initialized()
         try:
             with _threads_can_be_set(), self._stance():
-                format = self._handover.prepare(loaded.model)
-                self._llm = vllm.LLM(str(folder), load_format=format, **self._arguments(loaded))
+                format = self._handover.prepare(source.named)
+                self._llm = vllm.LLM(str(folder), load_format=format, **self._arguments(source))
         except Exception as error:  # whatever vLLM and the libraries below it raise; all of it is about this machine
             raise EngineError(f"vLLM did not start: {_last_line(error)}") from error
         VLLMHost._running = self
@@ -155,17 +183,17 @@ class VLLMHost:
         eager = self.needs.settings.enforce_eager is not False and not torch.cuda.is_available()
         return torch.compiler.set_stance("force_eager") if eager else nullcontext()
 
-    def _dtype(self, loaded: LoadedModel) -> str:
-        return self.needs.settings.dtype or str(loaded.dtype).removeprefix("torch.")
+    def _dtype(self, source: Source) -> str:
+        return self.needs.settings.dtype or str(source.dtype).removeprefix("torch.")
 
-    def _arguments(self, loaded: LoadedModel) -> dict[str, Any]:
+    def _arguments(self, source: Source) -> dict[str, Any]:
         from mmupt.engines.vllm.drawing import BANNED, Drawing
 
         settings, needs = self.needs.settings, self.needs
-        on_cpu = loaded.device.type == "cpu"
+        on_cpu = source.device.type == "cpu"
         cache = settings.kv_cache_mib or (_CPU_CACHE_MIB if on_cpu else None)
         arguments: dict[str, Any] = {
-            "dtype": self._dtype(loaded),
+            "dtype": self._dtype(source),
             "max_model_len": needs.tokens,
             "max_num_seqs": needs.rollouts,
             "tensor_parallel_size": settings.tensor_parallel,
@@ -177,14 +205,18 @@ class VLLMHost:
             "async_scheduling": False,  # a draw must know how many tokens there are already
             "logits_processors": [Drawing],
             "logprobs_mode": "processed_logits",
-            "additional_config": {BANNED: list(loaded.family.banned_ids)},
-            "limit_mm_per_prompt": {"video": 0},
-            # Pictures come resized: within these bounds vLLM leaves them as they are.
-            "mm_processor_kwargs": {"size": {"shortest_edge": 1, "longest_edge": max(needs.pixels, _THIN)}},
+            "additional_config": {BANNED: list(source.family.banned_ids)},
             "generation_config": "vllm",
             "use_tqdm_on_load": False,
             "seed": 0,
         }
+        if source.family.parts["vision"]:
+            arguments |= {
+                "limit_mm_per_prompt": {"video": 0},
+                "mm_processor_kwargs": source.family.vllm_processing(needs.pixels),
+                "mm_device_do_normalize": False,  # pictures come as the tower reads them
+                "mm_processor_cache_gb": 0,
+            }
         return arguments | ({"block_size": 32} if on_cpu else {})
 
 
@@ -198,12 +230,10 @@ def _import() -> Any:
     return vllm
 
 
-def _write_folder(loaded: LoadedModel, folder: Path) -> None:
+def _write_folder(source: Source, folder: Path) -> None:
     """A Hugging Face folder without weights."""
-    model: Any = loaded.model
-    config = model.config
-    config.save_pretrained(folder)
-    loaded.family.save(str(folder))
+    source.config.save_pretrained(folder)
+    source.family.save(str(folder))
 
 
 @contextmanager

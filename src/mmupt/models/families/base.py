@@ -39,8 +39,6 @@ class Family(Protocol):
     """Sizes of the language model's sliding windows; none where every layer sees everything before it."""
     blocks: ClassVar[bool]
     """Whether a picture's tokens see each other both ways."""
-    hands_over: ClassVar[bool]
-    """Whether other engines can be handed its prompts and pictures (`unexpanded`, `image`), as tested with vLLM."""
     parts: ClassVar[Mapping[str, tuple[str, ...]]]
     """Parameter-name prefixes of "vision", "projector" and "language", for freezing."""
 
@@ -48,6 +46,11 @@ class Family(Protocol):
     def load(cls, path: str, config: Any, revision: str | None = None) -> Self:
         """From a Hugging Face folder or id and its configuration. ModelError where they do not belong together or hold
         what packed rows do not compute."""
+        ...
+
+    @property
+    def not_in_vllm(self) -> str | None:
+        """Why vLLM cannot serve it, None where it can."""
         ...
 
     def prepare(self, model: nn.Module) -> None:
@@ -69,13 +72,22 @@ class Family(Protocol):
         """P, as `encode` would find it, from the (width, height) of each image."""
         ...
 
-    def unexpanded(self, encoded: EncodedPrompt) -> list[int]:
-        """Token ids with one placeholder a picture, for engines that expand it themselves."""
+    def placeholders(self, encoded: EncodedPrompt) -> list[Tensor]:
+        """Where in the prompt the features of each picture stand in, i64[its image tokens], rising."""
         ...
 
-    def image(self, picture: Picture) -> Image:
-        """The RGB image that `picture` was cut from, after its resizing. Cut up again within limits that let its size
-        be, its tensors are the same."""
+    def for_vllm(self, picture: Picture) -> dict[str, Tensor]:
+        """What vLLM's model takes for this picture alone, under the names of vLLM's own processor for it."""
+        ...
+
+    def vllm_name(self, name: str) -> str:
+        """What vLLM calls a weight that is called `name` in memory. As a rule the same; transformers renames some when
+        it writes files, and vLLM knows those."""
+        ...
+
+    def vllm_processing(self, largest: int) -> dict[str, Any]:
+        """Settings of vLLM's processor, which sees none of our pictures: they bound, by pixels, those that vLLM makes
+        up to find out how much memory pictures take."""
         ...
 
     def features(self, model: nn.Module, pictures: Sequence[Picture]) -> list[Tensor]:

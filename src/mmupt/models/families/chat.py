@@ -50,7 +50,6 @@ class ChatFamily:
     language_name: ClassVar[str] = "language_model"
     """The language model's name inside the model below the head."""
     blocks: ClassVar[bool] = False
-    hands_over: ClassVar[bool] = False
 
     def __init__(self, config: Any, tokenizer: Any, image_processor: Any, beside: Beside | None = None) -> None:
         self.tokenizer = tokenizer
@@ -101,11 +100,22 @@ class ChatFamily:
     def features(self, model: nn.Module, pictures: Sequence[Picture]) -> list[Tensor]:
         raise NotImplementedError
 
-    def unexpanded(self, encoded: EncodedPrompt) -> list[int]:
-        raise NotImplementedError  # `hands_over` says so, and is asked before a run begins
+    @property
+    def not_in_vllm(self) -> str | None:
+        return None
 
-    def image(self, picture: Picture) -> Image:
+    def placeholders(self, encoded: EncodedPrompt) -> list[Tensor]:
+        at = (encoded.token_ids == self.image_id).nonzero()[:, 0]
+        return list(at.split([sum(self._layout(picture).runs) for picture in encoded.pictures]))
+
+    def for_vllm(self, picture: Picture) -> dict[str, Tensor]:
         raise NotImplementedError
+
+    def vllm_name(self, name: str) -> str:
+        return name
+
+    def vllm_processing(self, largest: int) -> dict[str, Any]:
+        return {}
 
     def _layout(self, picture: Picture) -> Layout:
         """Of a picture that `picture` made."""

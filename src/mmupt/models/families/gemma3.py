@@ -54,6 +54,10 @@ class Gemma3(ChatFamily):
         seen = core(model).get_image_features(tiles_of(model, pictures))
         return split_tiles(seen.pooler_output, pictures)
 
+    @property
+    def not_in_vllm(self) -> str | None:
+        return "tokens of a picture see each other both ways, which vLLM computes on some cards only, and not on a CPU"
+
     def _layout(self, picture: Picture) -> Layout:
         return self._one
 

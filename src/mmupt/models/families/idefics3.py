@@ -4,6 +4,7 @@ and column in the text, with the whole picture behind them."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from math import ceil
 from typing import Any, ClassVar
 
@@ -40,6 +41,7 @@ class Idefics3(ChatFamily):
         super().__init__(config, tokenizer, image_processor, beside)
         patches = side_of(config.vision_config, "image_size") // side_of(config.vision_config, "patch_size")
         self.tile_tokens = patches**2 // config.scale_factor**2
+        self._spells = config.model_type == "smolvlm"
         self.tile = int(image_processor.max_image_size["longest_edge"])
 
     @classmethod
@@ -59,6 +61,17 @@ class Idefics3(ChatFamily):
     def features(self, model: nn.Module, pictures: Sequence[Picture]) -> list[Tensor]:
         seen = core(model).get_image_features(tiles_of(model, pictures)[None])
         return split_tiles(seen.pooler_output, pictures)
+
+    @property
+    def not_in_vllm(self) -> str | None:
+        if self._spells and find_spec("num2words") is None:
+            return "vLLM starts SmolVLM's processor, which needs one more package, num2words: pip install num2words"
+        return None
+
+    def for_vllm(self, picture: Picture) -> dict[str, Tensor]:
+        tiles = picture.tensors["pixel_values"]
+        whole = torch.ones(len(tiles), *tiles.shape[-2:], dtype=torch.bool)  # no tile is padded
+        return {"pixel_values": tiles, "pixel_attention_mask": whole, "num_patches": torch.tensor([len(tiles)])}
 
     def _layout(self, picture: Picture) -> Layout:
         rows, columns = picture.tensors["grid"].tolist()

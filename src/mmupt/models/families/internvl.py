@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+import torch
 from PIL.Image import Image
 from torch import Tensor, nn
 
@@ -46,6 +47,14 @@ class InternVL(ChatFamily):
     def features(self, model: nn.Module, pictures: Sequence[Picture]) -> list[Tensor]:
         seen = core(model).get_image_features(tiles_of(model, pictures))
         return split_tiles(seen.pooler_output, pictures)
+
+    def for_vllm(self, picture: Picture) -> dict[str, Tensor]:
+        tiles = picture.tensors["pixel_values"]
+        return {
+            "pixel_values": tiles,
+            "image_num_patches": torch.tensor([len(tiles)]),
+            "image_token_id": torch.tensor(self.image_id),
+        }
 
     def _layout(self, picture: Picture) -> Layout:
         return self._of_tiles(len(picture.tensors["pixel_values"]))

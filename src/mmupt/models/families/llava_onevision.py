@@ -76,6 +76,12 @@ class LlavaOnevision(ChatFamily):
                 found.update({p.key: features for p, features in zip(some, seen.pooler_output, strict=True)})
         return [found[picture.key] for picture in pictures]
 
+    def vllm_name(self, name: str) -> str:
+        return name.replace("model.vision_tower.", "model.vision_tower.vision_model.", 1)
+
+    def for_vllm(self, picture: Picture) -> dict[str, Tensor]:
+        return {"pixel_values": picture.tensors["pixel_values"][None], "image_sizes": picture.tensors["image_sizes"]}
+
     def _together(self, pictures: Sequence[Picture]) -> Sequence[Picture]:
         way, pixels = ("alone", "tiles") if len(pictures) == 1 else ("among", "square")
         return [

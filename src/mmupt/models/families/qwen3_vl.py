@@ -18,6 +18,7 @@ class Qwen3VL(QwenVL):
     hidden states behind the first layers. So they are kept and reused as one tensor."""
 
     hands_over: ClassVar[bool] = False
+    video_processor: ClassVar[str] = "Qwen3VLVideoProcessor"
     parts: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "vision": ("model.visual.patch_embed.", "model.visual.pos_embed.", "model.visual.blocks."),
         "projector": ("model.visual.merger.", "model.visual.deepstack_merger_list."),

@@ -31,6 +31,12 @@ class QwenText(ChatFamily):
         "<|im_start|>",
     )
 
+    @property
+    def not_in_vllm(self) -> str | None:
+        return (
+            "some of its layers have a sliding window, and vLLM wants one in all or in none" if self.windows else None
+        )
+
     @classmethod
     def _image_processor(cls, path: str, config: Any, revision: str | None) -> Any:
         return None

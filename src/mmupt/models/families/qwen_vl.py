@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from PIL.Image import Image, fromarray
+from PIL.Image import Image
 from torch import Tensor, nn
 
 from mmupt.models.attention import WINDOWS
@@ -18,19 +18,20 @@ from mmupt.models.families.files import Beside, pil_processor
 from mmupt.types import EncodedPrompt, Picture
 
 IMAGE_TOKEN = "<|image_pad|>"
-_VIDEO_PART = '{"video_processor_type": "Qwen2VLVideoProcessor"}\n'
+_THIN = 200 * 28**2
+"""Pixels of the largest picture that a thin one, of any aspect ratio that is taken, becomes above a lower bound."""
 
 
 class QwenVL(ChatFamily):
     """One token a merged patch; text behind a picture goes on at the larger side of its grid."""
 
-    hands_over: ClassVar[bool] = True
     parts: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "vision": ("model.visual.patch_embed.", "model.visual.blocks."),
         "projector": ("model.visual.merger.",),
         "language": ("model.language_model.", "lm_head."),
     }
     image_token = IMAGE_TOKEN
+    video_processor: ClassVar[str] = "Qwen2VLVideoProcessor"
     never_sampled = (
         "<|image_pad|>",
         "<|video_pad|>",
@@ -60,25 +61,17 @@ class QwenVL(ChatFamily):
         tensors = {name: made[name] for name in ("pixel_values", "image_grid_thw")}
         return Picture(picture_key(image, tensors["image_grid_thw"].tolist()), tensors)
 
-    def unexpanded(self, encoded: EncodedPrompt) -> list[int]:
-        expanded, ids, at = encoded.token_ids.tolist(), [], 0
-        pictures = iter(encoded.pictures)
-        while at < len(expanded):
-            ids.append(expanded[at])
-            at += self._layout(next(pictures)).runs[0] if expanded[at] == self.image_id else 1
-        return ids
+    @property
+    def not_in_vllm(self) -> str | None:
+        return (
+            "some of its layers have a sliding window, and vLLM wants one in all or in none" if self.windows else None
+        )
 
-    def image(self, picture: Picture) -> Image:
-        processor: Any = self.image_processor
-        side, merge = processor.patch_size, self.merge_size
-        _, rows, columns = picture.tensors["image_grid_thw"][0].tolist()
-        # The processor's own steps backwards: patches, the same frame twice in each; standardised; scaled to 0..1.
-        shape = (rows // merge, columns // merge, merge, merge, 3, processor.temporal_patch_size, side, side)
-        frames = picture.tensors["pixel_values"].view(shape)[:, :, :, :, :, 0]
-        pixels_HWC = frames.permute(0, 2, 5, 1, 3, 6, 4).reshape(rows * side, columns * side, 3)
-        pixels_HWC = pixels_HWC * torch.tensor(processor.image_std) + torch.tensor(processor.image_mean)
-        whole_HWC = (pixels_HWC / processor.rescale_factor).round().clamp(0, 255).to(torch.uint8)
-        return fromarray(whole_HWC.numpy())
+    def for_vllm(self, picture: Picture) -> dict[str, Tensor]:
+        return dict(picture.tensors)
+
+    def vllm_processing(self, largest: int) -> dict[str, Any]:
+        return {"size": {"shortest_edge": 1, "longest_edge": max(largest, _THIN)}}
 
     def layers(self, model: nn.Module) -> list[nn.Module]:
         return [*core(model).visual.blocks, *super().layers(model)]
@@ -88,7 +81,7 @@ class QwenVL(ChatFamily):
         # vLLM, TRL and others read pictures through a processor that has a video part, which mmupt never uses.
         file = Path(folder) / "video_preprocessor_config.json"
         if not file.exists():
-            file.write_text(_VIDEO_PART, encoding="utf-8")
+            file.write_text(f'{{"video_processor_type": "{self.video_processor}"}}\n', encoding="utf-8")
 
     def features(self, model: nn.Module, pictures: Sequence[Picture]) -> list[Tensor]:
         return list(self._seen(model, pictures).pooler_output)
