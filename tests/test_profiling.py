@@ -157,7 +157,7 @@ class TestWhatIsLeft:
     def test_mistakes_are_one_message(self, shell: Shell) -> None:
         done = shell("demo", "--stage", "[red]x")
         assert (done.returncode, done.stdout) == (2, "")
-        assert done.stderr == 'error: demo has no training stage "[red]x"; choose one of sft, rl, upt\n'
+        assert done.stderr == 'error: demo has no stage "[red]x" that trains; choose one of sft, rl, upt\n'
         assert shell("demo", "--steps", "0").returncode == 2
 
 

@@ -49,6 +49,7 @@ from mmupt.runtime.sinks.settings import SinkSettings
 from mmupt.sources import WORLD
 from mmupt.stages.kinds import MAKING, TRAINING
 from mmupt.stages.work import Work, stage_seed
+from mmupt.synth.settings import SynthStage
 from mmupt.train.context import StageContext
 from mmupt.train.settings import EvalStage, GrpoStage, TrainingStage
 
@@ -193,7 +194,8 @@ class Pipeline:
             self.metrics.truncate_after(stage.name, 0, [s.name for s in self.recipe.stages])
         self.progress.note(f"{stage.name}: {_what(stage, self.ready)}")
         work = self._work(stage, self._model(), None)
-        engine = work.engines.of(stage.rollout, stage.prompt, work.context.clock)(work.model)
+        longest = stage.writing.max_new_tokens if isinstance(stage, SynthStage) else 0
+        engine = work.engines.of(stage.rollout, stage.prompt, work.context.clock, longest)(work.model)
         led(self.processes, engine, lambda lent: MAKING[stage.kind](stage, work.leading(lent)))
 
     def _train(self, stage: TrainingStage) -> None:

@@ -66,7 +66,7 @@ def work_of(paper: Paper, item: PackItem) -> StageWork:
 
 
 def test_weights_gradients_and_moments_are_exact(tiny: LoadedModel, item: PackItem, alone: Setting) -> None:
-    optimizer = build_optimizer(tiny.model, OptimizerSettings())
+    optimizer = build_optimizer(tiny.model.parameters(), OptimizerSettings())
     policy_logprobs(tiny, pack([item])).logprobs_T.sum().backward()
     optimizer.step()
     parameters = list(tiny.model.parameters())
