@@ -75,7 +75,7 @@ def start(tmp_path: Path, tiny_folder: Path) -> Iterator[Callable[..., subproces
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=600)
+    out, err = process.communicate(timeout=300)
     return process.returncode, out, err
 
 
@@ -118,7 +118,7 @@ def steps(run: RunLayout) -> list[tuple[int, float]]:
 def test_killed_workers_leave_no_trace(start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
     """About 90 seconds. Rank 1 is killed after the first checkpoint, and rank 0 of the next group after a later one."""
     reference = RunLayout(tmp_path / "torchrun" / "out")
-    torchrun = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0")
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     code, _, err = ended(start(tmp_path / "torchrun", before=torchrun))
     assert code == 0, err
 
