@@ -17,6 +17,7 @@ from mmupt.errors import RunFolderError
 from mmupt.runtime.launch import launched
 
 if TYPE_CHECKING:
+    from mmupt.launching.ray import Cluster
     from mmupt.recipe import Recipe
     from mmupt.runtime.processes import Processes
 
@@ -32,6 +33,7 @@ Plain = Annotated[
     bool, typer.Option("--plain", help="Plain lines on a terminal too; so does MMUPT_PLAIN=1.", show_default=False)
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the complete recipe and stop; nothing is written.")]
+_OnRay = "On a Ray cluster"
 
 
 def run(
@@ -41,10 +43,42 @@ def run(
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
     plain: Plain = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help='Run on a Ray cluster: "auto", HOST:PORT, or "local" for one on this machine.',
+            rich_help_panel=_OnRay,
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="With --ray: how many workers.", rich_help_panel=_OnRay)
+    ] = None,
+    max_failures: Annotated[
+        int | None,
+        typer.Option(
+            metavar="K", min=0, help="With --ray: begin again so often after a lost worker (3).", rich_help_panel=_OnRay
+        ),
+    ] = None,
+    gpus_per_worker: Annotated[
+        int | None,
+        typer.Option(
+            metavar="G",
+            min=0,
+            max=1,
+            help="With --ray: 0 or 1 (1 where the cluster has GPUs, unless the recipe says cpu).",
+            rich_help_panel=_OnRay,
+        ),
+    ] = None,
+    cpus_per_worker: Annotated[
+        int | None,
+        typer.Option(metavar="C", min=1, help="With --ray: CPU cores for each worker (1).", rich_help_panel=_OnRay),
+    ] = None,
 ) -> None:
     """Run a recipe, stage by stage."""
     _show_plainly(plain)
-    launch(recipe, sets or [], resume=resume, overwrite=overwrite, dry_run=dry_run)
+    cluster = _cluster(ray, workers, max_failures, gpus_per_worker, cpus_per_worker)
+    launch(recipe, sets or [], resume=resume, overwrite=overwrite, dry_run=dry_run, cluster=cluster)
 
 
 def demo(
@@ -74,8 +108,10 @@ def launch(
     overwrite: bool,
     dry_run: bool,
     elsewhere: str = "--set run_dir=DIR",
+    cluster: Cluster | None = None,
 ) -> None:
-    """Checks the recipe, and then prints it or runs it. `elsewhere` is the option that names another run folder."""
+    """Checks the recipe, and then prints it or runs it, on a `cluster` where one is given. `elsewhere` is the option
+    that names another run folder."""
     from mmupt.recipe import dump_recipe, load_recipe
     from mmupt.runtime.layout import RunLayout
 
@@ -100,22 +136,35 @@ def launch(
 
     if several is None:
         vacant()
-        _run(recipe, begun, resume=resume, overwrite=overwrite)
+        _run(recipe, begun, resume=resume, overwrite=overwrite, cluster=cluster)
+    elif cluster is not None:
+        raise typer.BadParameter("--ray starts processes itself; start mmupt without torchrun")
     else:
         with together(several, recipe) as processes:
             processes.first(vacant)
             _run(recipe, begun, resume=resume, overwrite=overwrite, processes=processes)
 
 
-def _run(recipe: Recipe, begun: Path, *, resume: bool, overwrite: bool, processes: Processes | None = None) -> None:
+def _run(
+    recipe: Recipe,
+    begun: Path,
+    *,
+    resume: bool,
+    overwrite: bool,
+    processes: Processes | None = None,
+    cluster: Cluster | None = None,
+) -> None:
     """`processes` where there are several."""
     together: Any = {} if processes is None else {"processes": processes}
     main = processes is None or processes.main
     started = time.time()
     try:
-        from mmupt.pipeline import run_recipe
+        if cluster is None:
+            from mmupt.pipeline import run_recipe
 
-        folder = run_recipe(recipe, resume=resume, overwrite=overwrite, **together)
+            folder = run_recipe(recipe, resume=resume, overwrite=overwrite, **together)
+        else:
+            folder = _run_on_ray(recipe, cluster, resume=resume, overwrite=overwrite)
     except KeyboardInterrupt:
         # A run.json older than this command belongs to the run that was to be overwritten, not to this one.
         ours = begun.exists() and (resume or begun.stat().st_mtime >= started)
@@ -126,6 +175,34 @@ def _run(recipe: Recipe, begun: Path, *, resume: bool, overwrite: bool, processe
         raise typer.Exit(130) from None
     if main:
         typer.echo(f"run folder: {folder}")
+
+
+def _cluster(ray: str | None, workers: int | None, failures: int | None, gpus: int | None, cpus: int | None) -> Any:
+    """The Cluster that the options name, or None without any; checked before the recipe is."""
+    if ray is None:
+        given = {"workers": workers, "max-failures": failures, "gpus-per-worker": gpus, "cpus-per-worker": cpus}
+        for name, value in given.items():
+            if value is not None:
+                raise typer.BadParameter(f"--{name} belongs to --ray ADDRESS")
+        return None
+    if workers is None:
+        raise typer.BadParameter("--ray needs --workers N, the number of processes of the run")
+    from mmupt.launching.ray import Cluster, require_ray
+
+    require_ray()
+    given = {"max_failures": failures, "cpus": cpus}
+    return Cluster(ray, workers, gpus=gpus, **{name: value for name, value in given.items() if value is not None})
+
+
+def _run_on_ray(recipe: Recipe, cluster: Cluster, *, resume: bool, overwrite: bool) -> Path:
+    from mmupt.launching.ray import LostRun, run_on_ray
+
+    try:
+        return run_on_ray(recipe, cluster, resume=resume, overwrite=overwrite)
+    except LostRun as error:
+        again = _again(sys.argv[1:], resume=True)
+        say(f"error: {error}\nThe last checkpoint stands. When the cause is mended, go on with: {again}")
+        raise typer.Exit(1) from None
 
 
 def _show_plainly(wanted: bool) -> None:
