@@ -46,6 +46,7 @@ from mmupt.runtime.progress import Progress
 from mmupt.runtime.run_folder import RunFolder
 from mmupt.runtime.sinks.log import check_sinks, open_log
 from mmupt.runtime.sinks.settings import SinkSettings
+from mmupt.runtime.stopping import Stopping
 from mmupt.sources import WORLD
 from mmupt.stages.kinds import MAKING, TRAINING
 from mmupt.stages.work import Work, stage_seed
@@ -63,6 +64,7 @@ def run_recipe(
     overwrite: bool = False,
     rehearsal: PhaseClock | None = None,
     processes: Processes = ALONE,
+    stopping: Stopping | None = None,
 ) -> Path:
     """Run every stage of `recipe` in its run folder, which is returned.
 
@@ -72,6 +74,8 @@ def run_recipe(
 
     Where several `processes` run, all of them call this. The first one holds the run folder, writes and talks; the
     others see the folder, and what they would say goes nowhere.
+
+    Raises Stopped where `stopping` was asked to end the run: behind the step and its checkpoint, or else at once.
     """
     root = Path(recipe.run_dir or f"runs/{recipe.name}")
     sinks = recipe.sinks if rehearsal is None and processes.main else None
@@ -84,7 +88,7 @@ def run_recipe(
         run = RunLayout(root)
         _seen_by_all(run, processes)
         metrics = stack.enter_context(_log(recipe, run, sinks, progress) if processes.main else _no_log())
-        Pipeline(recipe, ready, run, metrics, progress, rehearsal, processes).run()
+        Pipeline(recipe, ready, run, metrics, progress, rehearsal, processes, stopping or Stopping()).run()
     return root
 
 
@@ -140,6 +144,7 @@ class Pipeline:
     progress: Progress
     rehearsal: PhaseClock | None = None
     processes: Processes = ALONE
+    stopping: Stopping = field(default_factory=Stopping)
     model_path: str = field(init=False)
     loaded: LoadedModel | None = field(default=None, init=False)
     results: list[dict[str, object]] = field(default_factory=list, init=False)
@@ -171,6 +176,7 @@ class Pipeline:
         if evaluation is not None and evaluation.start:
             self._measure(START, evaluation)
         for stage in self.recipe.stages:
+            self.stopping.ends_here(self.processes)
             if isinstance(stage, EvalStage):
                 assert evaluation is not None, "a recipe with an eval stage has an [evaluation] table"
                 self._measure(stage.name, evaluation)
@@ -222,6 +228,7 @@ class Pipeline:
             model = merge_adapter(model)
         self.loaded = model
         self.model_path = str(work.context.save_result(steps, model))
+        self.stopping.ends_here(self.processes)
 
     def _work(self, stage: ReadingStage, model: LoadedModel, resumed: Path | None) -> Work:
         """`resumed` is the checkpoint inside the stage to go on from."""
@@ -234,6 +241,7 @@ class Pipeline:
             resumed,
             self.rehearsal or PhaseClock(),
             self.processes,
+            self.stopping,
         )
         again = partial(self._read_again, self.model_path)
         return Work(

@@ -25,6 +25,7 @@ from mmupt.runtime.metrics import MetricsLog
 from mmupt.runtime.phases import PhaseClock
 from mmupt.runtime.processes import ALONE, Processes
 from mmupt.runtime.progress import Progress
+from mmupt.runtime.stopping import Stopping
 from mmupt.train.policy import Policy
 
 _KEEP_LAST = 2
@@ -44,6 +45,7 @@ class StageContext:
     resumed: Path | None = None
     clock: PhaseClock = field(default_factory=PhaseClock)
     processes: Processes = ALONE
+    stopping: Stopping = field(default_factory=Stopping)
 
     def save(
         self,
