@@ -7,7 +7,7 @@ import os
 import shutil
 import socket
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -37,7 +37,7 @@ from mmupt.report.report import lines_to_tell, write_report
 from mmupt.rewards.own.recorded import record_own
 from mmupt.runtime.checkpoints import latest_checkpoint, load_state
 from mmupt.runtime.device import device_name
-from mmupt.runtime.files import write_json
+from mmupt.runtime.files import write_json, writing
 from mmupt.runtime.layout import RunLayout
 from mmupt.runtime.metrics import MetricsLog
 from mmupt.runtime.phases import PhaseClock
@@ -165,7 +165,8 @@ class Pipeline:
         try:
             self._run_stages()
         except MmuptError:
-            self._close()
+            with suppress(RunFolderError):  # of a full disk this error tells
+                self._close()
             raise
         finally:
             self._engines.close()
@@ -319,8 +320,9 @@ class Pipeline:
         if not kept.exists():
             partial = self.folder.root / "start.tmp"
             shutil.rmtree(partial, ignore_errors=True)
-            shutil.copytree(self.ready.model_path, partial)
-            partial.rename(kept)
+            with writing(kept):
+                shutil.copytree(self.ready.model_path, partial)
+                partial.rename(kept)
         return str(kept)
 
     def _check_model_of_run(self) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from mmupt.errors import RunFolderError
-from mmupt.runtime.files import sync
+from mmupt.runtime.files import sync, writing
 from mmupt.runtime.processes import ALONE, Processes
 from mmupt.runtime.tensors import load_tensors, save_tensors
 
@@ -71,12 +71,8 @@ def _seal(temporary: Path, folder: Path, state: dict[str, object]) -> None:
 
 
 def _refused(folder: Path, work: Callable[[], None]) -> None:
-    try:
+    with writing(folder, "the checkpoint"):
         work()
-    except OSError as error:
-        raise RunFolderError(
-            f"{folder}: the checkpoint cannot be written ({error.strerror or error}); free space, then resume the run"
-        ) from error
 
 
 def load_state(folder: Path) -> dict[str, object]:
