@@ -14,7 +14,6 @@ import resource
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 
@@ -59,10 +58,6 @@ def started(arguments: list[str], module: str, name: str, call: int, what: str) 
         timeout=200,
     )
     return done.returncode, done.stdout
-
-
-def size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
 
 
 if __name__ == "__main__":

@@ -74,8 +74,9 @@ class RunFolder(RunLayout):
                     folder.rmdir()
             refused = error if isinstance(error, OSError) else error.__cause__
             if isinstance(refused, OSError):
+                reason = refused.strerror or refused
                 raise RunFolderError(
-                    f"{layout.root}: the run folder cannot be created ({refused.strerror or refused}); choose another one"
+                    f"{layout.root}: the run folder cannot be created ({reason}); choose another one"
                 ) from error
             raise
 
