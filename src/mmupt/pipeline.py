@@ -8,7 +8,7 @@ import shutil
 import socket
 import time
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TextIO
@@ -44,6 +44,7 @@ from mmupt.runtime.phases import PhaseClock
 from mmupt.runtime.processes import ALONE, Processes
 from mmupt.runtime.progress import Progress
 from mmupt.runtime.run_folder import RunFolder
+from mmupt.runtime.saving import Saving
 from mmupt.runtime.sinks.log import check_sinks, open_log
 from mmupt.runtime.sinks.settings import SinkSettings
 from mmupt.runtime.stopping import Stopping
@@ -221,8 +222,10 @@ class Pipeline:
             model = self._load(str(checkpoint))
         else:
             model = self._model()
-        work = self._work(stage, model, checkpoint)
-        steps = TRAINING[stage.kind](stage, work)
+        with Saving(background=stage.checkpoints.background and self.processes.size == 1) as saving:
+            work = self._work(stage, model, checkpoint)
+            work = replace(work, context=replace(work.context, checkpoints=stage.checkpoints, saving=saving))
+            steps = TRAINING[stage.kind](stage, work)
         if self.rehearsal is not None:
             return
         if settings.lora is not None:

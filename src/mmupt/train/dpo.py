@@ -86,7 +86,7 @@ def train_dpo(
                 context.progress.step(step + 1, steps, shown)
             else:
                 context.progress.advance(step + 1, steps)
-            leaving = context.stopping.wanted(processes)
+            leaving = context.leaving()
             if (leaving or (step + 1) % stage.checkpoint_every == 0) and step + 1 < steps:
                 context.save(step + 1, policy, optimizer, {"stream": prepared.stream_state})
                 if leaving:

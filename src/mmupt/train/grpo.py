@@ -141,7 +141,7 @@ def train_grpo(
                 guarding.go_back(outcome.go_back_to, policy, optimizer)
             if outcome.stop:
                 return step + 1
-            leaving = context.stopping.wanted(processes)
+            leaving = context.leaving()
             if (leaving or outcome.best or (step + 1) % stage.checkpoint_every == 0) and step + 1 < steps:
                 state = {
                     "stream": prepared.stream_state,
