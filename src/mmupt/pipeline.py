@@ -7,8 +7,8 @@ import os
 import shutil
 import socket
 import time
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TextIO
@@ -37,15 +37,17 @@ from mmupt.report.report import lines_to_tell, write_report
 from mmupt.rewards.own.recorded import record_own
 from mmupt.runtime.checkpoints import latest_checkpoint, load_state
 from mmupt.runtime.device import device_name
-from mmupt.runtime.files import write_json
+from mmupt.runtime.files import write_json, writing
 from mmupt.runtime.layout import RunLayout
 from mmupt.runtime.metrics import MetricsLog
 from mmupt.runtime.phases import PhaseClock
 from mmupt.runtime.processes import ALONE, Processes
 from mmupt.runtime.progress import Progress
 from mmupt.runtime.run_folder import RunFolder
+from mmupt.runtime.saving import Saving
 from mmupt.runtime.sinks.log import check_sinks, open_log
 from mmupt.runtime.sinks.settings import SinkSettings
+from mmupt.runtime.stopping import Stopping
 from mmupt.sources import WORLD
 from mmupt.stages.kinds import MAKING, TRAINING
 from mmupt.stages.work import Work, stage_seed
@@ -64,6 +66,7 @@ def run_recipe(
     overwrite: bool = False,
     rehearsal: PhaseClock | None = None,
     processes: Processes = ALONE,
+    stopping: Stopping | None = None,
 ) -> Path:
     """Run every stage of `recipe` in its run folder, which is returned.
 
@@ -73,6 +76,8 @@ def run_recipe(
 
     Where several `processes` run, all of them call this. The first one holds the run folder, writes and talks; the
     others see the folder, and what they would say goes nowhere.
+
+    Raises Stopped where `stopping` was asked to end the run: behind the step and its checkpoint, or else at once.
     """
     root = Path(recipe.run_dir or f"runs/{recipe.name}")
     sinks = recipe.sinks if rehearsal is None and processes.main else None
@@ -85,7 +90,7 @@ def run_recipe(
         run = RunLayout(root)
         _seen_by_all(run, processes)
         metrics = stack.enter_context(_log(recipe, run, sinks, progress) if processes.main else _no_log())
-        Pipeline(recipe, ready, run, metrics, progress, rehearsal, processes).run()
+        Pipeline(recipe, ready, run, metrics, progress, rehearsal, processes, stopping or Stopping()).run()
     return root
 
 
@@ -141,6 +146,7 @@ class Pipeline:
     progress: Progress
     rehearsal: PhaseClock | None = None
     processes: Processes = ALONE
+    stopping: Stopping = field(default_factory=Stopping)
     model_path: str = field(init=False)
     loaded: LoadedModel | None = field(default=None, init=False)
     results: list[dict[str, object]] = field(default_factory=list, init=False)
@@ -161,7 +167,8 @@ class Pipeline:
         try:
             self._run_stages()
         except MmuptError:
-            self._close()
+            with suppress(RunFolderError):  # of a full disk this error tells
+                self._close()
             raise
         finally:
             self._engines.close()
@@ -172,6 +179,7 @@ class Pipeline:
         if evaluation is not None and evaluation.start:
             self._measure(START, evaluation)
         for stage in self.recipe.stages:
+            self.stopping.ends_here(self.processes)
             if isinstance(stage, EvalStage):
                 assert evaluation is not None, "a recipe with an eval stage has an [evaluation] table"
                 self._measure(stage.name, evaluation)
@@ -216,14 +224,17 @@ class Pipeline:
             model = self._load(str(checkpoint))
         else:
             model = self._model()
-        work = self._work(stage, model, checkpoint)
-        steps = TRAINING[stage.kind](stage, work)
+        with Saving(background=stage.checkpoints.background and self.processes.size == 1) as saving:
+            work = self._work(stage, model, checkpoint)
+            work = replace(work, context=replace(work.context, checkpoints=stage.checkpoints, saving=saving))
+            steps = TRAINING[stage.kind](stage, work)
         if self.rehearsal is not None:
             return
         if settings.lora is not None:
             model = merge_adapter(model)
         self.loaded = model
         self.model_path = str(work.context.save_result(steps, model))
+        self.stopping.ends_here(self.processes)
 
     def _work(self, stage: ReadingStage, model: LoadedModel, resumed: Path | None) -> Work:
         """`resumed` is the checkpoint inside the stage to go on from."""
@@ -236,6 +247,7 @@ class Pipeline:
             resumed,
             self.rehearsal or PhaseClock(),
             self.processes,
+            self.stopping,
         )
         again = partial(self._read_again, self.model_path)
         return Work(
@@ -313,8 +325,9 @@ class Pipeline:
         if not kept.exists():
             partial = self.folder.root / "start.tmp"
             shutil.rmtree(partial, ignore_errors=True)
-            shutil.copytree(self.ready.model_path, partial)
-            partial.rename(kept)
+            with writing(kept):
+                shutil.copytree(self.ready.model_path, partial)
+                partial.rename(kept)
         return str(kept)
 
     def _check_model_of_run(self) -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.processes.conftest import UPT, Group
+from tests.processes.conftest import UPT, Group, apart, weights
+
+from mmupt.runtime.layout import RunLayout
 
 pytestmark = pytest.mark.timeout(900)  # processes that wait for each other suffer most on a machine that is busy
 
@@ -34,6 +36,21 @@ def test_an_error_of_one_process_ends_all_of_them(recipe: Recipe, work: Work, tm
 
     assert other.codes == [2, 2]
     assert other.said.count("error:") == 1 and "upt, step 1: rank 1 and rank 0 have come to" in other.said
+
+
+def test_one_that_is_asked_to_end_ends_all_behind_the_same_step(recipe: Recipe, work: Work, tmp_path: Path) -> None:
+    """SIGTERM in rank 1 alone, in step 3, whose checkpoint is not due; and on to the weights of a run left alone."""
+    path = recipe("upt", UPT)
+    calm, stopped = tmp_path / "calm", tmp_path / "stopped"
+    alone, ended = work(Group(2).run(path, calm), Group(2).run(path, stopped, fail=[1, "asked to end"]))
+    assert alone.codes == [0, 0], alone.said
+    assert ended.codes == [143, 143], ended.said
+    assert ended.said.count("stopped by SIGTERM; continue under torchrun with: mmupt run") == 1
+    assert "Traceback" not in ended.said
+    assert max(RunLayout(stopped).checkpoints("upt").iterdir()).name == "step-000003"
+    (resumed,) = work(Group(2).run(path, stopped, "--resume"))
+    assert resumed.codes == [0, 0], resumed.said
+    assert apart(weights(calm, "upt"), weights(stopped, "upt")) == 0.0
 
 
 def test_what_one_process_alone_can_do_is_refused(recipe: Recipe, work: Work, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -86,6 +87,8 @@ def with_faults(rank: int, job: dict[str, Any]) -> None:
         ShardedPolicy.logprobs = poisoned(ShardedPolicy.logprobs)  # type: ignore[method-assign]
     elif how == "other advantages":
         grpo._digest = lambda *_: "mine"
+    elif how == "asked to end":  # by SIGTERM, in its third update, and nobody else is
+        grpo.update_policy = asked_to_end(grpo.update_policy, 3)
 
 
 def interrupting(whole: Callable[..., Any], number: int) -> Callable[..., Any]:
@@ -99,6 +102,19 @@ def interrupting(whole: Callable[..., Any], number: int) -> Callable[..., Any]:
         return whole(*arguments)
 
     return interrupted
+
+
+def asked_to_end(whole: Callable[..., Any], number: int) -> Callable[..., Any]:
+    calls = 0
+
+    def asked(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == number:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return whole(*arguments)
+
+    return asked
 
 
 def raising(error: Exception) -> Callable[..., Any]:

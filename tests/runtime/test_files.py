@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
-from mmupt.runtime.files import remove_temporaries, replacing, to_json, well_formed, write_json, write_text
+from mmupt.errors import RunFolderError
+from mmupt.runtime.files import (
+    remove_temporaries,
+    replacing,
+    to_json,
+    well_formed,
+    write_json,
+    write_text,
+    writing,
+)
 
 
 def test_replaces_whole_files_and_leaves_no_temporary(tmp_path: Path) -> None:
@@ -51,3 +62,23 @@ def test_json_is_strict(tmp_path: Path) -> None:
 def test_lone_surrogates_are_replaced_and_pairs_are_joined() -> None:
     assert well_formed("a\ud800b\udfff") == "a�b�"
     assert well_formed("\ud83d\ude00 😀 שלום") == "😀 😀 שלום"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(28, "Error writing bytes to file. Detail: [errno 28] ..."), "No space left on device"),
+        (SafetensorError("Error while serializing: I/O error: File too large (os error 27)"), "File too large"),
+        (OSError("rank 2: No space left on device"), "rank 2: No space left on device"),
+    ],
+)
+def test_a_disk_that_refuses_is_one_message(tmp_path: Path, error: Exception, reason: str) -> None:
+    path = tmp_path / "below" / "figures.json"
+    with pytest.raises(RunFolderError) as caught, writing(path):
+        raise error
+    assert re.fullmatch(
+        rf"{re.escape(str(path))}: cannot be written \({reason}; [\d.e+]+ GB free there\); free space, then resume .*",
+        str(caught.value),
+    )
+    with pytest.raises(SafetensorError, match="shape"), writing(path):
+        raise SafetensorError("a shape that does not fit")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -79,3 +81,25 @@ def test_what_json_cannot_hold_is_refused_and_nothing_is_written(path: Path) -> 
     with MetricsLog(path) as log, pytest.raises(TypeError):
         log.append({"stage": "upt", "step": object()})
     assert len(read_metrics(path)) == 9
+
+
+def test_a_full_disk_is_said_once_and_the_torn_line_goes(tmp_path: Path) -> None:
+    """In a process of its own, whose files the system limits to 100 bytes."""
+    path = tmp_path / "metrics.jsonl"
+    script = (
+        "import resource, sys; from pathlib import Path; from mmupt.errors import RunFolderError\n"
+        "from mmupt.runtime.metrics import MetricsLog\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
+        "try:\n"
+        "    with MetricsLog(Path(sys.argv[1])) as log:\n"
+        "        for step in range(9):\n"
+        "            log.append({'stage': 'upt', 'step': step})\n"
+        "except RunFolderError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"{path}: cannot be written (File too large; "), done.stderr
+    assert path.stat().st_size == 100 and not path.read_bytes().endswith(b"\n")
+    with MetricsLog(path) as log:
+        log.append({"stage": "upt", "step": 3})
+    assert [record["step"] for record in read_metrics(path)] == [0, 1, 2, 3]

@@ -15,6 +15,7 @@ from mmupt.cli.terminal import say
 from mmupt.cli.together import together
 from mmupt.errors import RunFolderError
 from mmupt.runtime.launch import launched
+from mmupt.runtime.stopping import EXIT_CODE, Stopped, stopping_on_sigterm
 
 if TYPE_CHECKING:
     from mmupt.launching.ray import Cluster
@@ -159,20 +160,22 @@ def _run(
     main = processes is None or processes.main
     started = time.time()
     try:
-        if cluster is None:
-            from mmupt.pipeline import run_recipe
+        with stopping_on_sigterm(main=main) as stopping:
+            if cluster is None:
+                from mmupt.pipeline import run_recipe
 
-            folder = run_recipe(recipe, resume=resume, overwrite=overwrite, **together)
-        else:
-            folder = _run_on_ray(recipe, cluster, resume=resume, overwrite=overwrite)
-    except KeyboardInterrupt:
+                folder = run_recipe(recipe, resume=resume, overwrite=overwrite, stopping=stopping, **together)
+            else:
+                folder = _run_on_ray(recipe, cluster, resume=resume, overwrite=overwrite)
+    except (KeyboardInterrupt, Stopped) as ended:
         # A run.json older than this command belongs to the run that was to be overwritten, not to this one.
         ours = begun.exists() and (resume or begun.stat().st_mtime >= started)
         what = "continue" if ours else "nothing was written yet, start again"
         if main:
             how = "with" if processes is None else "under torchrun with"
-            say(f"interrupted; {what} {how}: {_again(sys.argv[1:], resume=ours)}")
-        raise typer.Exit(130) from None
+            word = "stopped by SIGTERM" if isinstance(ended, Stopped) else "interrupted"
+            say(f"{word}; {what} {how}: {_again(sys.argv[1:], resume=ours)}")
+        raise typer.Exit(EXIT_CODE if isinstance(ended, Stopped) else 130) from None
     if main:
         typer.echo(f"run folder: {folder}")
 

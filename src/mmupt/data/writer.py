@@ -45,6 +45,8 @@ def write_jsonl(
                     raise DataError(f'{path}: two rows have the id "{name}"; give each row its own')
                 ids.add(name)
                 file.write(_line(values, path) + "\n")
+            file.flush()
+            os.fsync(file.fileno())  # or a power cut could leave the name without the rows
         if not ids:
             raise DataError(f"{path}: there are no rows to write")
         os.replace(unfinished, path)

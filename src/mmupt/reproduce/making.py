@@ -23,7 +23,8 @@ from mmupt.runtime.files import write_text
 from mmupt.runtime.layout import RunLayout
 from mmupt.world.splits import world_prompts
 
-_INTERRUPTED = 130
+_INTERRUPTED = (130, 143, -signal.SIGINT, -signal.SIGTERM)
+"""Exit codes of a run that somebody has ended."""
 _TOLD = 600  # characters of what a failed run has said last
 
 
@@ -106,7 +107,7 @@ class Maker:
         if case.start is not None and last_model(self.folder(case.start)) is None:
             return f"not made, because there is no model of {case.start.key}"
         code, told = self._run(self.arguments(case))
-        if code in (_INTERRUPTED, -signal.SIGINT):
+        if code in _INTERRUPTED:
             raise KeyboardInterrupt
         folder = self.folder(case)
         try:

@@ -17,11 +17,12 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from mmupt.errors import RunFolderError
-from mmupt.runtime.files import sync
+from mmupt.runtime.files import sync, writing
 from mmupt.runtime.processes import ALONE, Processes
 from mmupt.runtime.tensors import load_tensors, save_tensors
 
 __all__ = [
+    "begin_checkpoint",
     "latest_checkpoint",
     "load_state",
     "load_tensors",
@@ -45,14 +46,32 @@ def save_checkpoint(
     JSON values. A kill at any moment leaves either the older checkpoint or the new one. Raises RunFolderError where the
     disk refuses; the older one is then untouched.
     """
+    processes.first(begin_checkpoint(folder, write, state, processes))
+
+
+def begin_checkpoint(
+    folder: Path, write: Callable[[Path], None], state: dict[str, object], processes: Processes = ALONE
+) -> Callable[[], None]:
+    """The first half of `save_checkpoint`: all files are written, beside the place. What is returned is the second, for
+    the first process to call, perhaps later and in another thread: it hashes them, forces them to the disk and renames
+    the folder. Nothing is there before that has ended."""
     temporary = Path(processes.first(lambda: str(folder.with_name(f"{folder.name}.tmp-{os.getpid()}"))))
     try:
         processes.first(lambda: _refused(folder, lambda: _empty(temporary)))
         processes.each(lambda: _refused(folder, lambda: write(temporary)))
-        processes.first(lambda: _refused(folder, lambda: _seal(temporary, folder, state)))
-    finally:
+        processes.first(lambda: _refused(folder, lambda: _write_state(temporary, state)))
+    except BaseException:
         if processes.main:
             shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+    def seal() -> None:
+        try:
+            _refused(folder, lambda: _seal(temporary, folder))
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    return seal
 
 
 def _empty(folder: Path) -> None:
@@ -60,9 +79,12 @@ def _empty(folder: Path) -> None:
     folder.mkdir(parents=True)
 
 
-def _seal(temporary: Path, folder: Path, state: dict[str, object]) -> None:
+def _write_state(folder: Path, state: dict[str, object]) -> None:
+    (folder / _STATE).write_text(json.dumps(state, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _seal(temporary: Path, folder: Path) -> None:
     """What `temporary` holds is listed, forced to the disk, and takes its place."""
-    (temporary / _STATE).write_text(json.dumps(state, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     files = {_name(file, temporary): _fingerprint(file) for file in _files(temporary)}
     (temporary / _MANIFEST).write_text(json.dumps({"files": files}, indent=2) + "\n", encoding="utf-8")
     for path in (*temporary.rglob("*"), temporary):
@@ -71,12 +93,8 @@ def _seal(temporary: Path, folder: Path, state: dict[str, object]) -> None:
 
 
 def _refused(folder: Path, work: Callable[[], None]) -> None:
-    try:
+    with writing(folder, "the checkpoint"):
         work()
-    except OSError as error:
-        raise RunFolderError(
-            f"{folder}: the checkpoint cannot be written ({error.strerror or error}); free space, then resume the run"
-        ) from error
 
 
 def load_state(folder: Path) -> dict[str, object]:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+
+from mmupt.errors import RunFolderError
 
 _TEMPORARY = ".tmp-"
 
@@ -28,6 +32,34 @@ def replacing(path: Path) -> Iterator[Path]:
     sync(path.parent)
 
 
+@contextmanager
+def writing(path: Path, what: str = "") -> Iterator[None]:
+    """Around whatever writes `path`. Where the disk refuses, RunFolderError says what (the file, or `what` it is), why,
+    how much room is left, and what to do."""
+    try:
+        yield
+    except Exception as error:
+        if (reason := refusal(error)) is None:
+            raise
+        subject = f"{what} cannot be written" if what else "cannot be written"
+        raise RunFolderError(f"{path}: {subject} ({reason}; {_room(path)}); free space, then resume the run") from error
+
+
+def refusal(error: Exception) -> str | None:
+    """Why the system has not written what it was to write; None where `error` says something else. The safetensors
+    library tells it in words, and Arrow adds words of its own."""
+    if isinstance(error, OSError):
+        return os.strerror(error.errno) if error.errno else str(error)
+    told = re.search(r"\(os error (\d+)\)", str(error)) if type(error).__name__ == "SafetensorError" else None
+    return os.strerror(int(told[1])) if told else None
+
+
+def _room(path: Path) -> str:
+    """What is free where `path` lies."""
+    there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    return f"{shutil.disk_usage(there).free / 1e9:.3g} GB free there"
+
+
 def remove_temporaries(folder: Path) -> None:
     """Removes what killed processes left of `replacing` anywhere below `folder`; only for who holds its lock."""
     for path in folder.rglob(f".*{_TEMPORARY}*"):
@@ -35,13 +67,13 @@ def remove_temporaries(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes UTF-8 text, atomically."""
-    with replacing(path) as temporary:
+    """Writes UTF-8 text, atomically. Raises RunFolderError where the disk refuses."""
+    with writing(path), replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_json(path: Path, value: object) -> None:
-    """Writes `value` as indented JSON (see `to_json`), atomically."""
+    """Writes `value` as indented JSON (see `to_json`), atomically. Raises RunFolderError where the disk refuses."""
     write_text(path, to_json(value, indent=2) + "\n")
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from mmupt.errors import RunFolderError
-from mmupt.runtime.files import replacing, to_json
+from mmupt.runtime.files import replacing, to_json, writing
 
 _TEXT = ("stage", "kind")
 _NOT_FINITE = ("nan", "inf", "-inf")
@@ -25,14 +26,18 @@ class MetricsLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("ab")
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self._opened()
         self._drop_torn_line()
 
     def append(self, record: Mapping[str, object]) -> None:
-        """Writes one record, for instance {"stage": "upt", "kind": "upt", "step": 3, "reward": 0.61}."""
-        self._file.write(to_json(record).encode("ascii") + b"\n")
-        self._file.flush()
+        """Writes one record, for instance {"stage": "upt", "kind": "upt", "step": 3, "reward": 0.61}. Raises
+        RunFolderError where the disk refuses; what it has taken of the line is removed when the log is next opened."""
+        rest = to_json(record).encode("ascii") + b"\n"
+        with writing(self.path):
+            while rest:
+                rest = rest[self._file.write(rest) :]
 
     def measured(self, result: Mapping[str, Any]) -> None:
         """A measurement (`Evaluation.summary`), new or taken over from before an interruption. The log does not keep
@@ -58,9 +63,9 @@ class MetricsLog:
         if kept == len(lines):
             return
         self._file.close()
-        with replacing(self.path) as temporary:
+        with writing(self.path), replacing(self.path) as temporary:
             temporary.write_bytes(b"".join(lines[:kept]))
-        self._file = self.path.open("ab")
+        self._file = self._opened()
 
     def close(self) -> None:
         self._file.close()
@@ -72,6 +77,11 @@ class MetricsLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _opened(self) -> FileIO:
+        """Without a buffer: one that could not be written would be written again when the log is closed."""
+        with writing(self.path):
+            return self.path.open("ab", buffering=0)
 
     def _drop_torn_line(self) -> None:
         data = self.path.read_bytes()

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmupt.errors import RunFolderError
-from mmupt.runtime.files import replacing, well_formed
+from mmupt.runtime.files import replacing, well_formed, writing
 from mmupt.types import ImageSource
 
 IMAGE = pa.struct([("path", pa.string()), ("bytes", pa.binary())])
@@ -18,8 +18,8 @@ IMAGE = pa.struct([("path", pa.string()), ("bytes", pa.binary())])
 
 
 def write_table(path: Path, rows: Sequence[dict[str, object]], schema: pa.Schema) -> None:
-    """Writes the rows, atomically."""
-    with replacing(path) as temporary:
+    """Writes the rows, atomically. Raises RunFolderError where the disk refuses."""
+    with writing(path), replacing(path) as temporary:
         pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), temporary, compression="zstd")
 
 

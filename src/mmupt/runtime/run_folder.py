@@ -72,9 +72,11 @@ class RunFolder(RunLayout):
             with suppress(OSError):  # a folder that somebody else has put something into stays
                 for folder in made:
                     folder.rmdir()
-            if isinstance(error, OSError):
+            refused = error if isinstance(error, OSError) else error.__cause__
+            if isinstance(refused, OSError):
+                reason = refused.strerror or refused
                 raise RunFolderError(
-                    f"{layout.root}: the run folder cannot be created ({error.strerror or error}); choose another one"
+                    f"{layout.root}: the run folder cannot be created ({reason}); choose another one"
                 ) from error
             raise
 

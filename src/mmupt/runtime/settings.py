@@ -1,5 +1,5 @@
-"""`[processes]`: how the processes that torchrun starts for a run work together. How many there are is for torchrun to
-say, and may change whenever a run is resumed."""
+"""`[processes]`: how the processes that torchrun starts for a run work together (how many there are is for torchrun to
+say, and may change whenever a run is resumed). `[checkpoints]`: which checkpoints of a stage stay."""
 
 from __future__ import annotations
 
@@ -17,3 +17,14 @@ class ProcessSettings(Settings):
     timeout_minutes: int = Field(default=30, ge=1)
     cpu_offload: bool = False
     reshard_after_forward: bool = True
+
+
+class CheckpointSettings(Settings):
+    """Of the checkpoints inside a stage the `keep_last` newest stay, and always the one that the guard may go back to.
+    Behind its end a stage keeps its result, and with `keep_at_end` also those that stood there until then. In the
+    `background` a checkpoint is hashed, forced to the disk and renamed while the next step runs, but for where several
+    processes run."""
+
+    keep_last: int = Field(default=2, ge=1)
+    keep_at_end: bool = False
+    background: bool = True

@@ -14,13 +14,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mmupt.errors import RunFolderError
-from mmupt.runtime.files import replacing
 
 _TREE = "tree"
 
 
 def save_tensors(path: Path, tree: object) -> None:
-    """Writes dicts, lists and tuples, however nested, of dense tensors, None, bool, int, float and str, atomically.
+    """Writes dicts, lists and tuples, however nested, of dense tensors, None, bool, int, float and str, as a file of a
+    checkpoint, which forces it to the disk with all others.
 
     Dict keys may be any of the scalars. Tensors that share memory are stored one by one. Raises TypeError for anything
     else; nothing is dropped and nothing is turned into something similar.
@@ -29,8 +29,7 @@ def save_tensors(path: Path, tree: object) -> None:
     skeleton = json.dumps(_encode(tree, tensors), allow_nan=False)
     seen: set[int] = set()
     tensors = {name: _own_memory(tensor, seen) for name, tensor in tensors.items()}
-    with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata={_TREE: skeleton})
+    save_file(tensors, path, metadata={_TREE: skeleton})
 
 
 def load_tensors(path: Path) -> object:

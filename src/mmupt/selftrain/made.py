@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mmupt.data.writer import write_jsonl
 from mmupt.errors import DataError, RunFolderError
-from mmupt.runtime.files import write_json
+from mmupt.runtime.files import write_json, writing
 from mmupt.selftrain.advice import advice
 from mmupt.selftrain.heard import Heard
 from mmupt.selftrain.parts import Ask, collect
@@ -114,7 +114,8 @@ def make(
     if not report.rows:
         raise DataError(_nothing(report))
     write_json(report_file, report.summary())
-    write_jsonl(folder, SPLIT, (row for one in made for row in one.rows))
+    with writing(folder):
+        write_jsonl(folder, SPLIT, (row for one in made for row in one.rows))
     shutil.rmtree(parts, ignore_errors=True)
     context.progress.note(f"{context.stage}: {report.in_words()}")
     return report

@@ -20,7 +20,7 @@ from mmupt.data.writer import write_jsonl
 from mmupt.engines.base import Engine
 from mmupt.errors import DataError, RunFolderError
 from mmupt.models.encoding import PromptEncoder
-from mmupt.runtime.files import to_json, write_json, write_text
+from mmupt.runtime.files import to_json, write_json, write_text, writing
 from mmupt.runtime.metrics import MetricsLog
 from mmupt.runtime.progress import Progress
 from mmupt.synth.candidates import Candidate, Written, read_candidates, write_candidates
@@ -139,12 +139,13 @@ def _hand_on(stage: SynthStage, written: Sequence[Written], report: SynthReport,
     """The data set. Rows have no answer, because nobody knows one; what the model said stands in `meta`, which no
     label-free stage reads."""
     kept = [(each.subject, candidate) for each in written for candidate in each.kept]
-    write_jsonl(
-        place.root,
-        SPLIT,
-        (question_of(subject, candidate) for subject, candidate in kept),
-        meta={candidate.id: _provenance(stage, candidate, report) for _, candidate in kept},
-    )
+    with writing(place.rows):
+        write_jsonl(
+            place.root,
+            SPLIT,
+            (question_of(subject, candidate) for subject, candidate in kept),
+            meta={candidate.id: _provenance(stage, candidate, report) for _, candidate in kept},
+        )
 
 
 def _provenance(stage: SynthStage, candidate: Candidate, report: SynthReport) -> dict[str, object]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from mmupt.models.loading import LoadedModel, copy_weights, save_model
 from mmupt.models.lora import has_adapter
 from mmupt.runtime.checkpoints import (
+    begin_checkpoint,
     load_state,
     load_tensors,
     prune,
@@ -25,9 +26,11 @@ from mmupt.runtime.metrics import MetricsLog
 from mmupt.runtime.phases import PhaseClock
 from mmupt.runtime.processes import ALONE, Processes
 from mmupt.runtime.progress import Progress
+from mmupt.runtime.saving import Saving
+from mmupt.runtime.settings import CheckpointSettings
+from mmupt.runtime.stopping import Stopping
 from mmupt.train.policy import Policy
 
-_KEEP_LAST = 2
 _REWARD = "reward.safetensors"
 
 
@@ -44,6 +47,15 @@ class StageContext:
     resumed: Path | None = None
     clock: PhaseClock = field(default_factory=PhaseClock)
     processes: Processes = ALONE
+    stopping: Stopping = field(default_factory=Stopping)
+    checkpoints: CheckpointSettings = field(default_factory=CheckpointSettings)
+    saving: Saving = field(default_factory=Saving)
+
+    def leaving(self) -> bool:
+        """Behind a step: whether the run is to end here, with a checkpoint. Raises what has gone wrong with the
+        checkpoint before. Collective."""
+        self.saving.look()
+        return self.stopping.wanted(self.processes)
 
     def save(
         self,
@@ -56,7 +68,9 @@ class StageContext:
         keep: int | None = None,
     ) -> None:
         """A checkpoint behind step `step`: a Hugging Face folder (an adapter's under LoRA), the trainer's state and the
-        reward's tensors. Older ones go, but for the last and that of step `keep`. Collective."""
+        reward's tensors. Older ones go, but for the last ones and that of step `keep`. It may take its place while the
+        next step runs (`saving`). Collective."""
+        self.saving.wait()  # its files are written one after another, not at once
         policy.publish()
 
         def write(folder: Path) -> None:
@@ -66,18 +80,25 @@ class StageContext:
                 if reward:
                     save_tensors(folder / _REWARD, dict(reward))
 
-        save_checkpoint(self.run.checkpoint(self.stage, step), write, {"step": step, **state}, self.processes)
-        kept = () if keep is None else (keep,)
-        self.processes.first(lambda: prune(self.run.checkpoints(self.stage), _KEEP_LAST, keep=kept))
+        folder = self.run.checkpoint(self.stage, step)
+        seal = begin_checkpoint(folder, write, {"step": step, **state}, self.processes)
+
+        def finish() -> None:
+            seal()
+            prune(folder.parent, self.checkpoints.keep_last, keep=() if keep is None else (keep,))
+
+        self.processes.first(lambda: self.saving.start(finish))
 
     def save_result(self, step: int, loaded: LoadedModel) -> Path:
-        """What the stage hands on: an ordinary Hugging Face folder. The checkpoints it went through are removed.
-        Collective."""
+        """What the stage hands on: an ordinary Hugging Face folder. The checkpoints it went through are removed,
+        unless they are to stay. Collective."""
+        self.saving.wait()
         folder = self.run.checkpoint(self.stage, step)
 
         def save() -> None:
             save_checkpoint(folder, lambda to: save_model(loaded, to), {"step": step, "finished": True})
-            prune(self.run.checkpoints(self.stage), 1)
+            if not self.checkpoints.keep_at_end:
+                prune(self.run.checkpoints(self.stage), 1)
 
         self.processes.first(save)
         return folder
@@ -103,6 +124,7 @@ class StageContext:
 
     def go_back(self, step: int, policy: Policy, optimizer: torch.optim.AdamW) -> None:
         """Weights and optimiser as they were behind step `step`, whose checkpoint was kept. Collective."""
+        self.saving.wait()
         folder = self.run.checkpoint(self.stage, step)
         self.processes.first(lambda: verify_checkpoint(folder))
         if has_adapter(policy.loaded.model):

@@ -27,6 +27,7 @@ from mmupt.rollout.prepare import Preparer
 from mmupt.rollout.single_turn import sample_groups
 from mmupt.runtime.ahead import ahead
 from mmupt.runtime.groups import write_groups
+from mmupt.runtime.stopping import Stopped
 from mmupt.train.context import StageContext
 from mmupt.train.floor import StepFloor
 from mmupt.train.group_stats import group_stats
@@ -75,6 +76,7 @@ def train_grpo(
 
     clock, floor = context.clock, StepFloor.of(loaded, processes)
     context.progress.stage(stage.name, steps, first)
+    context.stopping.wait()
     with ahead(preparer.batches(stage.prompts_per_step, steps - first)) as batches:
         for step in range(first, steps):
             clock.start()
@@ -139,7 +141,8 @@ def train_grpo(
                 guarding.go_back(outcome.go_back_to, policy, optimizer)
             if outcome.stop:
                 return step + 1
-            if (outcome.best or (step + 1) % stage.checkpoint_every == 0) and step + 1 < steps:
+            leaving = context.leaving()
+            if (leaving or outcome.best or (step + 1) % stage.checkpoint_every == 0) and step + 1 < steps:
                 state = {
                     "stream": prepared.stream_state,
                     "memory": memory.state(),
@@ -147,6 +150,8 @@ def train_grpo(
                     "guard": guarding.state(),
                 }
                 context.save(step + 1, policy, optimizer, state, reward.tensors(), keep=guarding.best_step)
+                if leaving:
+                    raise Stopped
     if (better := guarding.finish(steps)) is not None:
         guarding.go_back(better, policy, optimizer)
     return steps

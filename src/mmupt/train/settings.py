@@ -13,6 +13,7 @@ from mmupt.data.settings import ReadingStage, Reads
 from mmupt.engines.settings import RolloutSettings
 from mmupt.guard.settings import GuardSettings, SelectionSettings
 from mmupt.rewards.settings import RewardSettings
+from mmupt.runtime.settings import CheckpointSettings
 from mmupt.settings import NAME_PATTERN, NAME_RULE, Settings
 
 
@@ -37,6 +38,7 @@ class TrainStage(ReadingStage):
     micro_batch_tokens: int = Field(default=16_384, ge=16)
     logprob_chunk: int = Field(default=1_024, ge=1)
     checkpoint_every: int = Field(default=20, ge=1)
+    checkpoints: CheckpointSettings = CheckpointSettings()
 
 
 class SftStage(TrainStage):

@@ -11,6 +11,7 @@ from mmupt.data.stream import PromptStream
 from mmupt.models.encoding import PromptEncoder
 from mmupt.rollout.prepare import Preparer
 from mmupt.runtime.ahead import ahead
+from mmupt.runtime.stopping import Stopped
 from mmupt.train.context import StageContext
 from mmupt.train.floor import StepFloor
 from mmupt.train.optimizer import apply_gradients, build_optimizer, learning_rate
@@ -39,6 +40,7 @@ def train_sft(stage: SftStage, policy: Policy, rows: Sequence[LabeledPrompt], co
 
     clock, floor = context.clock, StepFloor.of(loaded, processes)
     context.progress.stage(stage.name, steps, first)
+    context.stopping.wait()
     with ahead(preparer.batches(batch_size, steps - first)) as batches:
         for step in range(first, steps):
             clock.start()
@@ -68,7 +70,10 @@ def train_sft(stage: SftStage, policy: Policy, rows: Sequence[LabeledPrompt], co
                 context.progress.step(step + 1, steps, shown)
             else:
                 context.progress.advance(step + 1, steps)
-            if (step + 1) % stage.checkpoint_every == 0 and step + 1 < steps:
+            leaving = context.leaving()
+            if (leaving or (step + 1) % stage.checkpoint_every == 0) and step + 1 < steps:
                 context.save(step + 1, policy, optimizer, {"stream": prepared.stream_state})
+                if leaving:
+                    raise Stopped
     policy.publish()
     return steps

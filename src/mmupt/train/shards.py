@@ -20,7 +20,7 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
 from mmupt.errors import ConfigError, RunFolderError
-from mmupt.runtime.files import write_json
+from mmupt.runtime.files import refusal, write_json
 
 SHARDS = "optimizer"
 """The folder's name in a checkpoint."""
@@ -31,7 +31,8 @@ _STEPS = "steps.json"
 def write_shards(
     folder: Path, trained: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer, *, main: bool
 ) -> None:
-    """What this process holds of AdamW's state for the parameters `trained`, by their names. Collective."""
+    """What this process holds of AdamW's state for the parameters `trained`, by their names. Collective.
+    Raises OSError where the disk of one process refuses."""
     writer = _io("HuggingFaceStorageWriter")
     state: dict[str, Tensor] = {}
     steps: dict[str, float] = {}
@@ -42,7 +43,11 @@ def write_shards(
             steps[name] = float(moments["step"])
     folder.mkdir(exist_ok=True)  # whoever comes first
     if state:
-        save(state, storage_writer=writer(str(folder), save_distributed=True))
+        try:
+            save(state, storage_writer=writer(str(folder), save_distributed=True))
+        except CheckpointException as error:  # no Exception of Python's; all processes raise it
+            rank, (cause, _) = min(error.failures.items())
+            raise OSError(f"rank {rank}: {(isinstance(cause, Exception) and refusal(cause)) or cause}") from error
     if main:
         write_json(folder / _STEPS, steps)
 

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from mmupt.errors import RunFolderError
 from mmupt.evals.judge.protocol import Verdict
-from mmupt.runtime.files import to_json
+from mmupt.runtime.files import to_json, writing
 
 
 def cache_key(model: str, prompt: str) -> str:
@@ -35,7 +35,8 @@ class VerdictCache:
         self._max_tokens = max_tokens
         self._verdicts: dict[str, Verdict] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("ab")
+        self._path = path
+        self._file = path.open("ab", buffering=0)
         try:
             self._read(path)
         except BaseException:
@@ -46,10 +47,13 @@ class VerdictCache:
         return self._verdicts.get(key)
 
     def add(self, key: str, model: str, verdict: Verdict) -> None:
-        """Remembers a verdict; it is with the system when this returns."""
+        """Remembers a verdict; it is with the system when this returns. Raises
+        RunFolderError where the disk refuses."""
         entry = {"key": key, "judge": model, "max_tokens": self._max_tokens, "correct": verdict.correct}
-        self._file.write(to_json({**entry, "text": verdict.text}).encode("ascii") + b"\n")
-        self._file.flush()
+        rest = to_json({**entry, "text": verdict.text}).encode("ascii") + b"\n"
+        with writing(self._path):
+            while rest:
+                rest = rest[self._file.write(rest) :]
         self._verdicts[key] = verdict
 
     def __enter__(self) -> Self:
