@@ -116,7 +116,7 @@ def steps(run: RunLayout) -> list[tuple[int, float]]:
 
 
 def test_killed_workers_leave_no_trace(start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
-    """Minutes, and more on a busy machine. Rank 1 is killed after the first checkpoint, and rank 0 of the next group after a later one."""
+    """Minutes on a busy machine. Rank 1 is killed after the first checkpoint, rank 0 of the next group after a later."""
     reference = RunLayout(tmp_path / "torchrun" / "out")
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     code, _, err = ended(start(tmp_path / "torchrun", before=torchrun))
