@@ -88,11 +88,11 @@ def until(happened: Callable[[], Any], process: subprocess.Popen[str]) -> Any:
 
 
 def workers(folder: Path) -> set[int]:
-    """The processes of Ray whose working directory is `folder`."""
+    """The workers of Ray Train whose working directory is `folder`."""
     found = set()
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            if os.readlink(entry / "cwd") == str(folder) and b"ray::" in (entry / "cmdline").read_bytes():
+            if os.readlink(entry / "cwd") == str(folder) and b"RayTrainWorker" in (entry / "cmdline").read_bytes():
                 found.add(int(entry.name))
         except OSError:  # it has ended
             continue
@@ -116,7 +116,7 @@ def steps(run: RunLayout) -> list[tuple[int, float]]:
 
 
 def test_killed_workers_leave_no_trace(start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
-    """About 90 seconds. Rank 1 is killed after the first checkpoint, and rank 0 of the next group after a later one."""
+    """Minutes on a busy machine. Rank 1 is killed after the first checkpoint, rank 0 of the next group later."""
     reference = RunLayout(tmp_path / "torchrun" / "out")
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     code, _, err = ended(start(tmp_path / "torchrun", before=torchrun))

@@ -89,6 +89,8 @@ def _connect(cluster: Cluster) -> None:
 
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ["RAY_TRAIN_ENABLE_PRINT_PATCH"] = "0"  # it would write what is printed twice
+    # Seconds for workers to start, each of which imports a lot; Ray's 60 are short on a machine that is busy.
+    os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "600")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # the default to come, and no warning about it
     variables = {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
     how: dict[str, Any] = {"runtime_env": {"env_vars": variables}, "log_to_driver": False, "logging_level": "ERROR"}
