@@ -37,10 +37,14 @@ KILLS = int(os.environ.get("MMUPT_TEST_KILLS", "20"))
 
 @pytest.mark.slow  # two minutes on two cores
 @pytest.mark.timeout(1800)
-def test_twenty_kills_leave_no_trace(micro: Micro, tmp_path: Path) -> None:
+@pytest.mark.parametrize("background", [False, True])
+def test_twenty_kills_leave_no_trace(micro: Micro, tmp_path: Path, background: bool) -> None:
     def edit(table: dict[str, Any]) -> None:
         (upt,) = (s for s in table["stages"] if s["kind"] == "upt")
-        table["stages"] = [{**upt, "checkpoint_every": 1, "steps": 12}, {"kind": "eval", "name": "after"}]
+        table["stages"] = [
+            {**upt, "checkpoint_every": 1, "steps": 12, "checkpoints": {"background": background}},
+            {"kind": "eval", "name": "after"},
+        ]
         table["evaluation"]["prompts_at_once"] = 2
 
     recipe, calm, killed = micro(edit), tmp_path / "calm", tmp_path / "killed"

@@ -29,7 +29,10 @@ def steps(micro: Micro) -> Callable[[int], Path]:
     def recipe(every: int) -> Path:
         def edit(table: dict[str, Any]) -> None:
             (upt,) = (s for s in table["stages"] if s["kind"] == "upt")
-            table["stages"] = [{**upt, "checkpoint_every": every}, {"kind": "eval", "name": "after"}]
+            table["stages"] = [
+                {**upt, "checkpoint_every": every, "checkpoints": {"background": every == 2}},
+                {"kind": "eval", "name": "after"},
+            ]
 
         return micro(edit)
 

@@ -27,4 +27,4 @@ class CheckpointSettings(Settings):
 
     keep_last: int = Field(default=2, ge=1)
     keep_at_end: bool = False
-    background: bool = True
+    background: bool = False
