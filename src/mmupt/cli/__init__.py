@@ -35,7 +35,6 @@ from mmupt.runtime.launch import launched
 app = typer.Typer(
     help="Vision-language models that keep improving without labels.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 _COMMANDS: dict[str, Callable[..., None]] = {
