@@ -23,7 +23,7 @@ CODE = "from mmupt.cli import main; main()"
 
 
 def test_every_file_of_the_package_is_in_a_wheel() -> None:
-    """setuptools takes Python files by itself and all else by `package-data`; a folder without __init__.py is left out."""
+    """setuptools takes Python files by itself, all else by `package-data`, and no folder without __init__.py."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     patterns = project["tool"]["setuptools"]["package-data"]["mmupt"]
     taken = {file for pattern in patterns for file in PACKAGE.glob(pattern)}

@@ -1,5 +1,5 @@
-"""A folder of pictures and nothing else, through synth, probe and upt, as docs/how-to/pictures.md tells it. The tiny model
-is untrained: what it says is replaced, all else is real."""
+"""A folder of pictures and nothing else, through synth, probe and upt, as docs/how-to/pictures.md tells it. The tiny
+model is untrained: what it says is replaced, all else is real."""
 
 from __future__ import annotations
 
@@ -68,8 +68,9 @@ def test_three_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     Path("mine.toml").write_text(MINE)
 
     written = mmupt("synth", "--model", "world:tiny", "--data", "my/pictures", "--out", "my/questions",
-                    "--set", 'prompt.suffix=""', "--set", "prompt.min_pixels=3136", "--set", "stages.synth.candidates=1",
-                    "--set", "stages.synth.filters.reference=off", "--set", "stages.synth.filters.share=[0.2,0.9]",
+                    "--set", 'prompt.suffix=""', "--set", "prompt.min_pixels=3136",
+                    "--set", "stages.synth.candidates=1", "--set", "stages.synth.filters.reference=off",
+                    "--set", "stages.synth.filters.share=[0.2,0.9]",
                     "--set", "stages.synth.templates.direct=Ask a question about this picture.")  # fmt: skip
     assert "6 questions written" in written.stdout
     assert "next: mmupt probe RECIPE --set data.path=my/questions" in written.stdout
