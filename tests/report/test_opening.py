@@ -19,7 +19,7 @@ def test_a_label_free_stage() -> None:
     told = opening(stage())
     assert told.startswith("Learns from the questions of my/questions, without their labels. Rewarded is an")
     assert "the stage's start model" in told
-    assert "went from 50% to 56%" in told and "from 0.95 to 0.35" in told  # means of steps 0, 1 and of 6, 7
+    assert "went from 50% to 57%" in told and "from 0.95 to 0.35" in told  # means of steps 0, 1 and of 6, 7
 
 
 def test_other_stages() -> None:
