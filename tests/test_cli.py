@@ -21,7 +21,7 @@ Shell = Callable[..., subprocess.CompletedProcess[str]]
 FAKE_PIPELINE = """
 import json, os, sys, types
 fake = types.ModuleType("mmupt.pipeline")
-def run_recipe(recipe, *, resume, overwrite):
+def run_recipe(recipe, *, resume, overwrite, stopping):
     from pathlib import Path
     from mmupt.errors import TrainingError
     print(json.dumps(dict(name=recipe.name, seed=recipe.seed, run_dir=recipe.run_dir, model=recipe.model.path,

@@ -17,8 +17,7 @@ INTRODUCTION = """\
 Every command with its arguments and options. This page is made from the command line whenever the site is built; in a
 terminal `mmupt COMMAND --help` says the same.
 
-Exit codes: 0 done, 2 something that you can fix (said in one message, without a traceback), 130 interrupted,
-143 stopped by SIGTERM (see [long runs](../long-runs.md)).
+[In the shell](../how-to/shell.md) has exit codes and completion.
 """
 
 

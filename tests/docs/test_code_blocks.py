@@ -192,7 +192,8 @@ GROUP: Any = typer.main.get_command(app)
 TARGETS = set(re.findall(r"^([a-z][\w-]*):", (ROOT / "Makefile").read_text(), flags=re.M))
 FILES = {"py", "md", "json", "jsonl", "parquet", "safetensors", "toml", "html"}
 EXTRAS = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
-UNCHECKED = {"cd", "ls", "cat", "less", "git", "vllm", "tensorboard", "kill", "export", "unzip", "tar", "head", "jq"}
+UNCHECKED = {"cd", "ls", "cat", "less", "git", "vllm", "tensorboard", "kill", "export", "unzip", "tar", "head", "jq",
+             "cp", "mkdir"}  # fmt: skip
 MODULES = {"venv", "http.server", "build", "json.tool", "verl.trainer.main_ppo"}
 WRAPPERS = {"torchrun", "srun", "env", "nohup", "time", "accelerate", "ray"}
 

@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from mmupt.report.curves import Mark, charts, measured_charts, running_mean
+from mmupt.report.curves import Mark, _draw, charts, measured_charts, running_mean
 from mmupt.report.reading import Stage
 
 
@@ -74,3 +74,12 @@ def test_measurements_start_at_the_start() -> None:
 def test_the_running_mean() -> None:
     assert running_mean([0, 3, 6, 0], 1) == [1.5, 3, 3, 3]
     assert running_mean([1, 2], 0) == [1, 2]
+
+
+def test_no_axis_needs_a_factor_and_no_share_is_negative() -> None:
+    """matplotlib would write a common factor (1e-5) where the chart is cut off, and -2% below a line of zeros."""
+    small = _draw([(1, 0.0), (2, 8e-5)], percent=False)
+    assert re.search(r">\d[\d.]*e-05<", small)
+    none = _draw([(1, 0.0), (2, 0.0)], percent=True)
+    labels = re.findall(r">([^<>]*%)<", none)
+    assert "0.0%" in labels and not any(label[0] in "-−" for label in labels)

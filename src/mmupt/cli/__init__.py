@@ -1,7 +1,7 @@
 """The command line. Nothing heavy is imported before a command needs it, so that help answers at once.
 
-Exit codes: 0 done, 2 something the user can fix (said in one message, without a traceback), 130 interrupted,
-143 stopped by SIGTERM.
+Exit codes: 0 done, 2 something the user can fix (said in one message, without a traceback), 130 interrupted, 143 stopped
+by SIGTERM (docs/how-to/shell.md).
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ from mmupt.runtime.launch import launched
 app = typer.Typer(
     help="Vision-language models that keep improving without labels.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 _COMMANDS: dict[str, Callable[..., None]] = {

@@ -85,3 +85,4 @@ def _show(report: SynthReport, folder: Path) -> None:
         display.note(f"nothing was asked {count} times: {why}")
     display.note(f"about {report.with_questions} of {report.subjects} pictures; to look at: {folder / 'page.html'}")
     display.note(f"data set: {folder}")
+    display.note(f"next: mmupt probe RECIPE --set data.path={shlex.quote(str(folder))}, then mmupt run with the same")

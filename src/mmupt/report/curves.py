@@ -116,10 +116,18 @@ def _draw(
         axes.yaxis.set_major_locator(MaxNLocator(4))
         if percent:
             digits = 0 if high - low > 0.04 else 1
-            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.{digits}f}%"))
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _share(value, digits)))
+        else:
+            # Left to itself matplotlib writes a common factor such as 1e-5 above the axis, where the chart is cut off.
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return _inline(buffer.getvalue())
+
+
+def _share(value: float, digits: int) -> str:
+    """A share at the axis; the room beyond 0 and 1 is there for the line, and nothing is written at it."""
+    return f"{100 * abs(value):.{digits}f}%" if -1e-9 < value < 1 + 1e-9 else ""
 
 
 def running_mean(values: list[float], reach: int) -> list[float]:

@@ -130,7 +130,10 @@ def what_it_did(story: Story) -> str:
 def what_it_watched(story: Story) -> str:
     """One sentence on what the guard had to go by."""
     if not story.watched:
-        return "No questions were kept out of training for it, so it had only the training groups to go by."
+        return (
+            "No questions were kept out of training for it (guard.watch = 0, or too few: it takes a tenth of them, and "
+            "no fewer than 8), so it had only the training groups to go by."
+        )
     return (
         f"{story.watched} questions were kept out of training and answered again and again; on {story.anchors} of them "
         "the start model was nearly unanimous (the anchors)."

@@ -16,6 +16,7 @@ from mmupt.report.curves import charts
 from mmupt.report.guard import Story, what_it_did
 from mmupt.report.guard_page import guard_view, marks
 from mmupt.report.made import made_rows
+from mmupt.report.opening import opening
 from mmupt.report.profile import Profile, in_percent, in_units, in_whole, read_profile
 from mmupt.report.reading import RunData, Stage, number, read_run
 from mmupt.report.results import result_tables
@@ -93,6 +94,7 @@ def _stage(data: RunData, stage: Stage) -> dict[str, Any]:
         "kind": _KINDS.get(stage.kind, clean(stage.kind)),
         "steps": len(stage.records),
         "seconds": duration(sum(value for _, value in stage.series("seconds"))),
+        "opening": opening(stage),
         "charts": charts(stage, marks(story)),
         "left_out": _left_out(stage),
         "guard": guard_view(story) if story is not None else None,
@@ -152,8 +154,9 @@ def _profile(stage: Stage, profile: Profile) -> dict[str, Any]:
 
 
 def _facts(data: RunData) -> list[tuple[str, str]]:
-    versions = data.about.get("versions")
+    versions, model = data.about.get("versions"), data.recipe.get("model")
     facts = {
+        "model": model.get("path") if isinstance(model, dict) else None,
         "seed": data.about.get("seed", data.summary.get("seed")),
         "begun": str(data.about.get("created", "")).replace("T", " ").replace("+00:00", " UTC"),
         "took": duration(number(data.summary.get("seconds")) or 0.0),

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mmupt.data.columns import PLACEHOLDER
 from mmupt.data.images import encode_png, open_image
 from mmupt.errors import DataError
 from mmupt.report.reading import RunData, Stage
@@ -115,7 +116,7 @@ def group_view(row: dict[str, Any], kind: str) -> GroupView:
     return GroupView(
         prompt_id=clean(row["prompt_id"]),
         role="" if row["role"] == "answer" else _ROLES.get(row["role"], clean(row["role"])),
-        question=clean(row["question"], _LONG),
+        question=clean(_asked(row["question"], len(row["images"])), _LONG),
         choices=tuple(clean(choice, 400) for choice in row["choices"] or ()),
         pictures=tuple(picture(image) for image in row["images"]),
         ballots=tuple(ballots),
@@ -124,12 +125,22 @@ def group_view(row: dict[str, Any], kind: str) -> GroupView:
     )
 
 
+def _asked(question: str, pictures: int) -> str:
+    """Without the placeholder where it says nothing: one picture, in front, and shown beside the question."""
+    return question.removeprefix(PLACEHOLDER).lstrip() if pictures == 1 else question
+
+
 def _verdict(row: dict[str, Any], kind: str) -> str:
     if kind == "rl" and row["role"] == "answer":
         return f"{_rewarded(row['rewards'])} of {len(row['rewards'])} right"
     if row["majority"] is None:
-        return "tied, nobody wins" if row["tie"] else "no winner"
-    return f"{row['share']:.0%} agree{', tie broken' if row['tie'] else ''}"
+        vote = "tied, nobody wins" if row["tie"] else "no winner"
+    else:
+        vote = f"{row['share']:.0%} agree{', tie broken' if row['tie'] else ''}"
+    if kind != "upt" or row["role"] != "answer" or {*row["rewards"]} - {0.0, 1.0}:
+        return vote
+    # The reward may follow another vote than the group's own: the start model's, for one.
+    return f"{vote} · {_rewarded(row['rewards'])} of {len(row['rewards'])} rewarded"
 
 
 def _rewarded(rewards: Sequence[float]) -> int:

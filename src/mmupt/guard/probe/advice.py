@@ -78,7 +78,8 @@ def advise(evidence: Sequence[Evidence], estimates: Estimates, band: Band | None
             "don't",
             (
                 f"{unreadable:.0%} of the answers cannot be read, so votes are about the few that can; look at "
-                "answers.extract, prompt.suffix and rollout.max_new_tokens, or train the model to answer first",
+                "answers.extract, prompt.suffix and rollout.max_new_tokens, for small pictures at prompt.min_pixels, "
+                "or train the model to answer first",
             ),
         )
     reasons = [
