@@ -311,6 +311,8 @@ def parsed(arguments: list[str]) -> dict[str, Any]:
     rest = ["1" if word == "N" else word for word in arguments]
     while hasattr(command, "resolve_command"):
         name, command, rest = command.resolve_command(context, rest)
+        if command is None and arguments[0] in {option for param in GROUP.params for option in param.opts}:
+            return {}  # an option of mmupt itself, such as --version
         if not hasattr(command, "resolve_command"):
             break
         context = command.make_context(name, list(rest), parent=context, resilient_parsing=True)

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from importlib.util import find_spec
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -58,10 +59,14 @@ def test_vllm_loads_an_adapter_that_was_merged(tiny: LoadedModel, tiny_folder: P
     picture = tiny.family.picture(Image.open(tmp_path / "noise.png").convert("RGB"), PixelLimits(side**2, side**2))
     message = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "How many red dice?"}]}
     encoded = tiny.family.encode([message], [picture])
+    # vLLM's own processor expands a picture's placeholder, so it is shown one.
+    place = tiny.model.config.image_token_id
+    runs = [(token, len(list(run))) for token, run in groupby(encoded.token_ids.tolist())]
+    asked = [token for token, times in runs for _ in range(1 if token == place else times)]
 
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(made.folder), str(tmp_path / "noise.png"),
-         json.dumps(tiny.family.unexpanded(encoded))],
+         json.dumps(asked)],
         env={**os.environ, "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_LOGGING_LEVEL": "ERROR",
              "VLLM_CPU_OMP_THREADS_BIND": "nobind", "VLLM_NO_USAGE_STATS": "1", "TORCHDYNAMO_DISABLE": "1"},
         capture_output=True, text=True, timeout=240, check=False,

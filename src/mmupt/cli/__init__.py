@@ -1,7 +1,7 @@
 """The command line. Nothing heavy is imported before a command needs it, so that help answers at once.
 
-Exit codes: 0 done, 2 something the user can fix (said in one message, without a traceback), 130 interrupted, 143 stopped
-by SIGTERM (docs/how-to/shell.md).
+Exit codes: 0 done, 2 something the user can fix (said in one message, without a traceback), 130 interrupted, 143
+stopped by SIGTERM (docs/how-to/shell.md).
 """
 
 from __future__ import annotations
