@@ -23,6 +23,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from mmupt import errors
 from mmupt.errors import ConfigError, MmuptError, TrainingError
 from mmupt.runtime.device import pick_device
+from mmupt.runtime.division import divided
 from mmupt.runtime.launch import Launch
 
 T = TypeVar("T")
@@ -250,21 +251,6 @@ class Ranks(Processes):
                 raise LostPeer("another process has ended the run")
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST)
-
-
-def divided(costs: Sequence[float], ranks: int) -> list[list[int]]:
-    """Indices for each rank, in rising order: the costliest first, each to whoever has least to do.
-
-    >>> divided([5, 1, 1, 4], 2)
-    [[0, 1], [2, 3]]
-    """
-    shares: list[list[int]] = [[] for _ in range(ranks)]
-    loads = [0.0] * ranks
-    for index in sorted(range(len(costs)), key=lambda i: (-costs[i], i)):
-        rank = min(range(ranks), key=lambda r: (loads[r], len(shares[r]), r))
-        shares[rank].append(index)
-        loads[rank] += costs[index]
-    return [sorted(share) for share in shares]
 
 
 def _own_device(name: str, local_rank: int) -> torch.device:

@@ -24,6 +24,7 @@ from mmupt.engines.settings import RolloutSettings
 from mmupt.errors import EngineError
 from mmupt.models.loading import LoadedModel
 from mmupt.models.weights import plain_shapes
+from mmupt.runtime.division import divided
 from mmupt.types import Picture
 
 _log = logging.getLogger(__name__)
@@ -246,21 +247,6 @@ class ServerPool:
         except BaseException:
             self._ending.set()
             raise
-
-
-def divided(costs: Sequence[float], shares: int) -> list[list[int]]:
-    """Indices for each of `shares` servers: the costliest first, each to whoever has least to do.
-
-    >>> divided([5, 1, 1, 4], 2)
-    [[0, 1], [2, 3]]
-    """
-    found: list[list[int]] = [[] for _ in range(shares)]
-    loads = [0.0] * shares
-    for index in sorted(range(len(costs)), key=lambda i: (-costs[i], i)):
-        least = min(range(shares), key=lambda s: (loads[s], len(found[s]), s))
-        found[least].append(index)
-        loads[least] += costs[index]
-    return [sorted(share) for share in found]
 
 
 def _portions(pictures: Sequence[Picture]) -> list[list[Picture]]:
