@@ -139,6 +139,23 @@ def test_recipes_lists_names_descriptions_and_stages(shell: Shell) -> None:
     assert "sft > rl > upt" in done.stdout
 
 
+def test_tab_completes_recipes_files_and_folders(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "minimal.toml").write_text("")
+    (tmp_path / "minutes.txt").write_text("")
+    (tmp_path / "mine").mkdir()
+
+    def completed(command: str, begun: str) -> list[str]:
+        asked = {"_MMUPT_COMPLETE": "complete_bash", "COMP_WORDS": f"mmupt {command} {begun}", "COMP_CWORD": "2"}
+        return shell(**asked, _TYPER_COMPLETE_ARGS=f"mmupt {command} {begun}").stdout.split()
+
+    for command in ("run", "probe", "plan", "profile", "doctor", "serve"):
+        assert completed(command, "mini/l") == ["mini/lmsi", "mini/loop"]
+        assert completed(command, "mini/measure") == ["mini/measure"]
+    found = completed("run", "min")
+    assert {"mini/upt", "minimal.toml", "mine/"} <= set(found) and "minutes.txt" not in found
+    assert completed("run", "no such") == []
+
+
 class TestRun:
     def test_run_folder_is_named_after_the_recipe(self, shell: Shell) -> None:
         assert asked(shell("run", "demo"))["run_dir"] == "runs/demo"

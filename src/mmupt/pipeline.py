@@ -26,6 +26,7 @@ from mmupt.evals.results import results_table
 from mmupt.evals.runner import Evaluation, Places, evaluate
 from mmupt.evals.sets import EvaluationSet
 from mmupt.evals.settings import EvaluationSettings
+from mmupt.export.source import trained_model
 from mmupt.models.encoding import PromptEncoder
 from mmupt.models.loading import LoadedModel, load_model, model_fingerprint
 from mmupt.models.lora import attach_adapter, merge_adapter
@@ -360,6 +361,8 @@ class Pipeline:
             report = write_report(self.folder.root)
             for line in lines_to_tell(self.folder.root):
                 self.progress.note(line)
+            if (model := trained_model(self.folder.root)) is not None:
+                self.progress.note(f"model: {model}")
             self.progress.note(f"report: {report}")
         except Exception as error:  # a fault of the page must hide neither the results nor what stopped the run
             self.progress.note(f"the report could not be written ({type(error).__name__}: {error}); please report this")

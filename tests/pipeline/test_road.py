@@ -42,9 +42,11 @@ def signal(run: Path, stage: str) -> float:
     return max(float(str(m["grad_norm"])) for m in read_metrics(RunLayout(run).metrics) if m["stage"] == stage)
 
 
-def test_the_whole_road(micro: Micro) -> None:
+def test_the_whole_road(micro: Micro, capsys: pytest.CaptureFixture[str]) -> None:
     run = run_recipe(load_recipe(str(micro())))
     layout = RunLayout(run)
+    last = layout.checkpoints("upt") / "step-000006"
+    assert capsys.readouterr().out.splitlines()[-2:] == [f"model: {last}", f"report: {layout.report}"]
     assert [(m["stage"], m["step"]) for m in read_metrics(layout.metrics)] == (
         [("sft", s + 1) for s in range(12)] + [("rl", s + 1) for s in range(3)] + [("upt", s + 1) for s in range(6)]
     )
@@ -127,7 +129,7 @@ def test_lora_hands_on_a_plain_model(micro: Micro, questions: Path) -> None:
 
 
 def test_a_run_that_fails_keeps_its_last_checkpoint_and_writes_a_report(
-    micro: Micro, questions: Path, monkeypatch: pytest.MonkeyPatch
+    micro: Micro, questions: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The loss turns NaN in step 4: the checkpoint of step 2 stands, nothing after it was trained."""
     import mmupt.train.update as update
@@ -149,4 +151,5 @@ def test_a_run_that_fails_keeps_its_last_checkpoint_and_writes_a_report(
     layout = RunLayout(Path(str(recipe.run_dir)))
     assert latest_checkpoint(layout.checkpoints("upt")).name == "step-000002"  # type: ignore[union-attr]
     assert layout.report.exists()
+    assert "\nmodel: " not in capsys.readouterr().out, "no stage has finished"
     assert [m["step"] for m in read_metrics(layout.metrics)] == [1, 2, 3]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmupt.cli.recipe_argument import recipes_like
 from mmupt.cli.running import Sets
 
 if TYPE_CHECKING:
@@ -15,7 +16,11 @@ if TYPE_CHECKING:
 def doctor(
     recipe: Annotated[
         str | None,
-        typer.Argument(metavar="[RECIPE]", help="A shipped recipe or a .toml file; without one, the machine."),
+        typer.Argument(
+            metavar="[RECIPE]",
+            help="A shipped recipe or a .toml file; without one, the machine.",
+            autocompletion=recipes_like,
+        ),
     ] = None,
     sets: Sets = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 2 for warnings too.")] = False,

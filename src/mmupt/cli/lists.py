@@ -18,9 +18,10 @@ def recipes() -> None:
 
     from mmupt.recipe import shipped_recipes
 
-    table = Table("name", "what it does", "stages", box=None, pad_edge=False)
+    table = Table("name", "what it does, and its stages", box=None, pad_edge=False)
     for shipped in shipped_recipes():
-        table.add_row(Text(shipped.name), Text(shipped.description), Text(" > ".join(shipped.kinds)))
+        stages = Text(" > ".join(shipped.kinds), style="dim")
+        table.add_row(Text(shipped.name), Text.assemble(shipped.description, "\n", stages))
     Console().print(table)
 
 

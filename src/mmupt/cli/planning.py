@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 import typer
 
 from mmupt.cli.answers import one_of
+from mmupt.cli.recipe_argument import RecipeArgument
 from mmupt.cli.running import Sets
 from mmupt.errors import ConfigError
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def plan(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A shipped recipe (see `recipes`) or a .toml file.")],
+    recipe: RecipeArgument,
     gpu: Annotated[str, typer.Option(metavar="NAME", help="H100, H200, A100-80, ...; a wrong name lists them.")],
     gpus: Annotated[int | None, typer.Option(min=1, help="How many, all nodes together.")] = None,
     nodes: Annotated[int | None, typer.Option(min=1, help="How many nodes, instead of --gpus.")] = None,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmupt.cli.recipe_argument import RecipeArgument
 from mmupt.cli.running import Sets
 from mmupt.cli.terminal import say
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def probe(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A shipped recipe (see `recipes`) or a .toml file.")],
+    recipe: RecipeArgument,
     stage: Annotated[
         str | None, typer.Option(metavar="NAME", help="The label-free stage, instead of the last upt stage.")
     ] = None,

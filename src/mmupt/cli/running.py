@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mmupt.cli.recipe_argument import RecipeArgument
 from mmupt.cli.terminal import say
 from mmupt.cli.together import together
 from mmupt.errors import RunFolderError
@@ -38,7 +39,7 @@ _OnRay = "On a Ray cluster"
 
 
 def run(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A shipped recipe (see `recipes`) or a .toml file.")],
+    recipe: RecipeArgument,
     sets: Sets = None,
     resume: Resume = False,
     overwrite: Overwrite = False,

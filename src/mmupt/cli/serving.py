@@ -9,13 +9,19 @@ from typing import Annotated
 
 import typer
 
+from mmupt.cli.recipe_argument import recipes_like
 from mmupt.cli.running import Sets
 from mmupt.cli.terminal import say
 
 
 def serve(
     recipe: Annotated[
-        str, typer.Argument(metavar="RECIPE", help="The recipe that the trainer runs, with rollout.engine = server.")
+        str,
+        typer.Argument(
+            metavar="RECIPE",
+            help="The recipe that the trainer runs, with rollout.engine = server.",
+            autocompletion=recipes_like,
+        ),
     ],
     host: Annotated[
         str, typer.Option(help="The address to listen on. Another than this machine's own lets others in.")

@@ -66,12 +66,19 @@ def trained_stages(run: Path) -> list[str]:
     return [str(stage["name"]) for stage in _recipe(run).get("stages", []) if stage.get("kind") in _TRAINING]
 
 
-def _newest_stage(run: Path, base: str | None) -> ModelBehind:
-    stages = trained_stages(run)
-    for stage in reversed(stages):
+def trained_model(run: Path) -> Path | None:
+    """The checkpoint that the last finished stage has left, unverified; None where there is none yet."""
+    for stage in reversed(trained_stages(run)):
         for folder in _newest_first(run, stage):
             if _is_finished(folder):
-                return _checkpoint(folder, base)
+                return folder
+    return None
+
+
+def _newest_stage(run: Path, base: str | None) -> ModelBehind:
+    if (folder := trained_model(run)) is not None:
+        return _checkpoint(folder, base)
+    stages = trained_stages(run)
     begun = [folder for stage in reversed(stages) for folder in _newest_first(run, stage)]
     if begun:
         raise RunFolderError(
