@@ -119,6 +119,10 @@ class TestRuns:
         assert [m["stage"] for m in done.metrics] == ["sft", "sft", "rl", "upt"]
         assert [r["stage"] for r in done.results] == ["sft", "rl", "upt"]
         assert done.model is not None and done.model.parent.name == "upt" and done.report.exists()
+        groups = done.groups("upt", step=1)
+        assert groups and all(len(g["responses"]) == len(g["rewards"]) for g in groups)  # type: ignore[arg-type]
+        with pytest.raises(MmuptError, match="no groups of this step"):
+            done.groups("upt", step=9)
         with pytest.raises(MmuptError, match=r"resume=True.*overwrite=True"):
             run("demo", set={**TINY, "seed": 3}, run_dir=tmp_path / "run")
         again = run("demo", set={**TINY, "seed": 3}, run_dir=tmp_path / "run", resume=True, quiet=True)

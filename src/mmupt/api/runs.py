@@ -49,6 +49,14 @@ class Run:
         finished = [path.parent for path in state.glob("*/*/state.json") if _finished(path)]
         return max(finished, key=lambda path: (path / "state.json").stat().st_mtime_ns, default=None)
 
+    def groups(self, stage: str, step: int) -> list[dict[str, object]]:
+        """What was sampled, voted and rewarded in a step, counted from 1: one record a group, as `mmupt watch` shows it
+        (`question`, `responses`, `answers`, `majority`, `share`, `rewards`, ...). Raises RunFolderError where the run
+        has no such step."""
+        from mmupt.runtime.groups import read_groups
+
+        return read_groups(RunLayout(self.folder).groups(stage, step))
+
     @property
     def report(self) -> Path:
         """The page report.html."""
