@@ -26,8 +26,8 @@ def test_a_dry_run_lists_what_would_be_run_and_writes_nothing(call, tmp_path: Pa
     assert done.exit_code == 0
     lines = done.stdout.splitlines()
     assert "seed-1/upt  mini/upt  seed=1 world.seed=1  from seed-1/start" in lines
-    assert lines[-1].startswith("7 runs to make, 0 are there, 0 have failed; about ")
-    assert len(lines) == 8 and not list(tmp_path.iterdir())
+    assert lines[-1].startswith("9 runs to make, 0 are there, 0 have failed; about ")
+    assert len(lines) == 10 and not list(tmp_path.iterdir())
 
 
 def test_a_table_that_is_not_there(call) -> None:

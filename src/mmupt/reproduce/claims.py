@@ -118,6 +118,7 @@ ORDERINGS: tuple[Ordering, ...] = (
     Ordering("the hard set does no harm with the guard", "hard-guarded", "weak", at_least=True),
     Ordering("the same, 150 steps at 1e-4", "hard-long-guarded", "weak", at_least=True),
     Ordering("pass@10 falls under MM-UPT", "start", "upt", f"{_PASS['start']} to {_PASS['MM-UPT']}", "pass"),
+    Ordering("the same, 150 steps at 1e-4 (added later)", "start", "upt-long", figure="pass"),
     Ordering("pass@10 falls under GRPO with labels", "start", "grpo", f"{_PASS['start']} to {_PASS['GRPO']}", "pass"),
     Ordering(
         "pass@10 falls more under MM-UPT than under GRPO", "grpo", "upt", f"{_PASS['GRPO']}, {_PASS['MM-UPT']}", "pass"
@@ -127,6 +128,10 @@ ORDERINGS: tuple[Ordering, ...] = (
     ),
     Ordering(
         "icons gain from dice", "upt-families-icons", "families-icons", _change_text(paper.OUT_OF_DOMAIN["IconQA"])
+    ),
+    *(
+        Ordering(f"pictures alone: round {n} above {before}", f"loop:upt-{n}", run)
+        for n, before, run in ((1, "the start", "start"), (2, "round 1", "loop:upt-1"), (3, "round 2", "loop:upt-2"))
     ),
     Ordering("rounds on pictures alone end above the start", "loop", "start"),
 )

@@ -135,6 +135,7 @@ _ALL = (
         (
             Row("start", "start", None, (f"{paper.PASS_AT_10['start']:.2f}",)),
             Row("MM-UPT", "upt", "start", (f"{paper.PASS_AT_10['MM-UPT']:.2f}",)),
+            Row("MM-UPT, 150 steps at 1e-4", "upt-long", "start", ("",)),
             Row("GRPO, labels", "grpo", "start", (f"{paper.PASS_AT_10['GRPO']:.2f}",)),
             Row("mmupt's default (not in the paper)", "upt-default", "start", ("",)),
         ),
