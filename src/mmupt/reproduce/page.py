@@ -130,7 +130,8 @@ def _orderings(kept: Kept) -> Iterator[str]:
         "",
         'Held: the 95 % interval of the mean over seeds, paired by question, lies above 0 (for "at or above" and "no '
         'harm": not below it); not held: it lies below; not shown: neither. The rule and the list were fixed before '
-        "anything was measured, but for what is marked. Greedy is shown beside because it is nearest to the paper's temperature of 0.2.",
+        "anything was measured, but for what is marked. Greedy is shown beside because it is nearest to the paper's "
+        "temperature of 0.2.",
         "",
         _line(["", "verdict", "difference (95 %)", "by seed", "greedy", "paper"]),
         "|" + "---|" * 6,
