@@ -96,8 +96,9 @@ def _check_several(recipe: Recipe, device: torch.device, processes: Processes) -
     if processes.size == 1:
         return
     problems = [
-        f"stages.{name}.rollout.vllm.tensor_parallel = {abreast}: so many processes of a node share one copy of the model, "
-        f"and torchrun has started {processes.local_size} on this one; let its --nproc-per-node be a multiple, or use 1"
+        f"stages.{name}.rollout.vllm.tensor_parallel = {abreast}: so many processes of a node share one copy of the "
+        f"model, and this node is known to run {processes.local_size}; start them by torchrun, with a multiple of it "
+        "as --nproc-per-node, or set 1"
         for name, rollout in _rollouts(recipe).items()
         if rollout.engine == "vllm" and processes.local_size % (abreast := rollout.vllm.tensor_parallel)
     ]

@@ -93,8 +93,8 @@ class Engines:
 
     def _of_vllm(self, needs: Needs, clock: PhaseClock) -> Callable[[LoadedModel], Engine]:
         """One in each process, or in so many neighbouring ones as share a copy of the model."""
+        from mmupt.engines.source import Source
         from mmupt.engines.vllm.engine import VLLMEngine
-        from mmupt.engines.vllm.source import Source
 
         host = self._vllm(needs)
         abreast = needs.settings.tensor_parallel

@@ -50,8 +50,8 @@ class DividedEngine:
 
 @dataclass(slots=True)
 class FirstEngine:
-    """All processes ask for the same, at the same time; the first one has it sampled, by whatever samples elsewhere, and
-    all have all the rollouts. The others have no engine of their own."""
+    """All processes ask for the same, at the same time; the first one has it sampled, by whatever samples elsewhere,
+    and all have all the rollouts. The others have no engine of their own."""
 
     own: Engine | None
     processes: Processes

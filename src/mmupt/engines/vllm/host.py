@@ -24,8 +24,8 @@ import torch
 from torch import Tensor
 
 from mmupt.engines.settings import VLLM_INSTALL, VLLMSettings
+from mmupt.engines.source import Source
 from mmupt.engines.vllm.handover import Handover, InProcess, ThroughFiles
-from mmupt.engines.vllm.source import Source
 from mmupt.errors import EngineError
 from mmupt.runtime.processes import ALONE, Processes
 
@@ -60,9 +60,9 @@ class VLLMHost:
     vLLM keeps its groups of processes, and on a CPU its threads, for the process as a whole: a host that starts closes
     the one that ran before, which starts anew when it is asked again.
 
-    Of several `processes` each has a vLLM that computes in it, as torchrun's processes are to vLLM ("external_launcher"):
-    its own, or a part of one that `tensor_parallel` neighbours share, who are then asked for the same, in the same
-    order. Each is handed the weights of its own process.
+    Of several `processes` each has a vLLM that computes in it (what vLLM calls an "external_launcher" is torchrun): its
+    own, or a part of one that `tensor_parallel` neighbours share, who are then asked for the same, in the same order.
+    Each is handed the weights of its own process.
     """
 
     _running: ClassVar[VLLMHost | None] = None
