@@ -14,6 +14,8 @@ import pytest
 import tomli_w
 from safetensors.torch import load_file
 
+from mmupt.pipeline import run_recipe
+from mmupt.recipe import load_recipe
 from mmupt.runtime.checkpoints import latest_checkpoint
 from mmupt.runtime.groups import read_groups
 from mmupt.runtime.layout import RunLayout
@@ -47,26 +49,25 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     root = tmp_path_factory.mktemp("runs")
 
     def _run(size: int, tensor_parallel: int = 1) -> RunLayout:
+        folder = root / f"{size}-{tensor_parallel}"
         vllm = {"kv_cache_mib": 64, "tensor_parallel": tensor_parallel}
         made = {**MADE, "rollout": {**ROLLOUT, "vllm": vllm, "prompts_at_once": 1, "max_new_tokens": 20}}
         table: dict[str, Any] = {
             "name": "short",
-            "run_dir": ".",
+            "run_dir": str(folder),
             "model": {"path": "world:tiny"},
             "world": {"sft_size": 16, "unlabeled_size": 16, "test_size": 8},
             "prompt": {"suffix": "", "min_pixels": 3136, "max_pixels": 3136, "max_tokens": 128},
             "guard": {"enabled": False},
             "stages": [made, {**UPT, "rollout": {**ROLLOUT, "vllm": vllm}}],
         }
-        folder = root / f"{size}-{tensor_parallel}"
-        folder.mkdir()
         recipe = folder.with_suffix(".toml")
         recipe.write_text(tomli_w.dumps(table), encoding="utf-8")
-        torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", str(size), "--rdzv-backend", "c10d"]
-        command = [*torchrun, "--rdzv-endpoint", "127.0.0.1:0"] if size > 1 else []
+        if size == 1:
+            return RunLayout(run_recipe(load_recipe(str(recipe))))
+        torchrun = ["torch.distributed.run", "--nproc-per-node", str(size), "--rdzv-backend", "c10d"]
         done = subprocess.run(
-            [sys.executable, *command, "-m", "mmupt.cli", "run", str(recipe)],
-            cwd=folder,
+            [sys.executable, "-m", *torchrun, "--rdzv-endpoint", "127.0.0.1:0", "-m", "mmupt.cli", "run", str(recipe)],
             env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
             capture_output=True,
             text=True,
