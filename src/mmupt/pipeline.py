@@ -19,7 +19,6 @@ from mmupt.data.settings import ReadingStage
 from mmupt.engines.base import Engine
 from mmupt.engines.choice import Engines
 from mmupt.engines.divided import led
-from mmupt.engines.hf import HFEngine
 from mmupt.errors import MmuptError, RunFolderError
 from mmupt.evals.records import write_records
 from mmupt.evals.results import results_table
@@ -282,7 +281,7 @@ class Pipeline:
                 self.results.append(kept)
                 self.metrics.measured(kept)
                 continue
-            engine = HFEngine(self._model(), settings.prompts_at_once)
+            engine = self._engines.hf(self._model(), settings.prompts_at_once, PhaseClock())
             led(self.processes, engine, partial(self._evaluate, stage, questions, settings))
 
     def _evaluate(self, stage: str, questions: EvaluationSet, settings: EvaluationSettings, engine: Engine) -> None:

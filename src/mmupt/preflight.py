@@ -76,6 +76,8 @@ def preflight(recipe: Recipe, processes: Processes = ALONE) -> Iterator[Prefligh
             path = str(build_world_model(path, folder / "start", world_texts(recipe.world), recipe.seed))
         ready = Preflight(device, path)
         family = load_family(path, recipe.model)
+        for rollout in _rollouts(recipe).values():
+            check_engine(rollout, family, processes)
         for stage in recipe.stages:
             if isinstance(stage, ReadingStage) and stage.data.maker is None:
                 load_rows(stage, recipe, family, ready, stage.data)
@@ -90,14 +92,15 @@ def preflight(recipe: Recipe, processes: Processes = ALONE) -> Iterator[Prefligh
 
 
 def _check_several(recipe: Recipe, device: torch.device, processes: Processes) -> None:
-    """ConfigError for what only one process can do."""
+    """ConfigError for what only one process can do, or another number of them."""
     if processes.size == 1:
         return
-    engines = {stage.name: getattr(getattr(stage, "rollout", None), "engine", "hf") for stage in recipe.stages}
     problems = [
-        f'stages.{name}.rollout.engine = "{engine}" runs in one process; use "hf", or start without torchrun'
-        for name, engine in engines.items()
-        if engine != "hf"
+        f"stages.{name}.rollout.vllm.tensor_parallel = {abreast}: so many processes of a node share one copy of the "
+        f"model, and this node is known to run {processes.local_size}; start them by torchrun, with a multiple of it "
+        "as --nproc-per-node, or set 1"
+        for name, rollout in _rollouts(recipe).items()
+        if rollout.engine == "vllm" and processes.local_size % (abreast := rollout.vllm.tensor_parallel)
     ]
     if recipe.processes.cpu_offload and device.type == "cpu":
         problems.append("processes.cpu_offload brings shards from a GPU to main memory, and this run has no GPU")
@@ -105,12 +108,16 @@ def _check_several(recipe: Recipe, device: torch.device, processes: Processes) -
         raise ConfigError(problems, where=f"{processes.size} processes")
 
 
+def _rollouts(recipe: Recipe) -> dict[str, RolloutSettings]:
+    """Of the stages that sample, by name."""
+    found = {stage.name: getattr(stage, "rollout", None) for stage in recipe.stages}
+    return {name: rollout for name, rollout in found.items() if isinstance(rollout, RolloutSettings)}
+
+
 def load_rows(stage: ReadingStage, recipe: Recipe, family: Family, ready: Preflight, data: DataSettings) -> None:
     """The rows of `stage` from `data`, into `ready`. `upt` gets prompts, and only prompts; nothing that holds its
     labels is ever made. Raises DataError for rows that cannot be used, or too few."""
     prompts: Sequence[Prompt]
-    if isinstance(rollout := getattr(stage, "rollout", None), RolloutSettings):
-        check_engine(rollout, family)
     if stage.reads in ("prompts", "pictures"):
         load = pictures if stage.reads == "pictures" else blind_prompts
         ready.blind[stage.name] = load(data, recipe.world)

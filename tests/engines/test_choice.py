@@ -10,12 +10,14 @@ import pytest
 from mmupt.data.settings import PromptSettings
 from mmupt.engines import choice
 from mmupt.engines.choice import Engines, check_engine
+from mmupt.engines.divided import DividedEngine, FirstEngine
 from mmupt.engines.hf import HFEngine
 from mmupt.engines.settings import RolloutSettings
 from mmupt.engines.vllm.engine import VLLMEngine
 from mmupt.errors import EngineError
 from mmupt.models.loading import LoadedModel
 from mmupt.runtime.phases import PhaseClock
+from mmupt.runtime.processes import Processes
 
 VLLM = RolloutSettings(engine="vllm", group_size=4, prompts_at_once=3, max_new_tokens=100)
 PROMPT = PromptSettings(max_tokens=200, min_pixels=3136, max_pixels=10_000)
@@ -73,3 +75,32 @@ def test_there_is_room_for_the_longest_that_is_asked_for(
     with Engines() as engines:
         engine = engines.of(VLLM, PROMPT, PhaseClock(), longest)(tiny)
     assert isinstance(engine, VLLMEngine) and engine.host.needs.tokens == tokens
+
+
+class Second(Processes):
+    """Of two; it waits for nobody, and has what nobody has said."""
+
+    rank, size = 1, 2
+
+    def first(self, make: Callable[[], object]) -> None:  # type: ignore[override]
+        return None
+
+
+def test_of_several_processes_each_has_its_own_or_the_first_asks(
+    tiny: LoadedModel, installed: Callable[[bool], None]
+) -> None:
+    """None of this starts vLLM, or looks for a server."""
+    installed(True)
+    served = RolloutSettings(engine="server", servers=("http://127.0.0.1:1",))
+    shared = VLLM.model_copy(update={"vllm": VLLM.vllm.model_copy(update={"tensor_parallel": 2})})
+    check_engine(served, tiny.family, Second())  # has no secret, and needs none
+    with Engines(Second()) as engines:
+        own, vllm, pair, servers = (
+            engines.of(settings, PROMPT, PhaseClock())(tiny) for settings in (RolloutSettings(), VLLM, shared, served)
+        )
+    assert isinstance(own, DividedEngine) and isinstance(own.own, HFEngine) and own.begin is None
+    for engine, abreast in ((vllm, 1), (pair, 2)):
+        assert isinstance(engine, DividedEngine) and isinstance(engine.own, VLLMEngine)
+        assert engine.abreast == abreast and engine.begin is not None, "all start vLLM at the same time"
+    assert isinstance(servers, FirstEngine) and servers.own is None
+    servers.release()

@@ -21,10 +21,13 @@ def test_an_error_of_one_process_ends_all_of_them(recipe: Recipe, work: Work, tm
     path = recipe("upt", {**UPT, "steps": 1})
     faults = ("sampling", "forward", "nan", "other advantages")
     groups = [Group(2).run(path, tmp_path / f"run-{n}", fail=[1, how]) for n, how in enumerate(faults)]
-    sampling, forward, nan, other = work(*groups)
+    made = {"kind": "targets", "name": "own", "keep": "data", "describe": True, "data": {"path": "world:sft"}}
+    rows = recipe("made", {**made, "rollout": UPT["rollout"]})
+    sampling, forward, nan, other, led = work(*groups, Group(2).run(rows, tmp_path / "made", fail=[1, "sampling"]))
 
-    assert sampling.codes == [2, 2]
-    assert sampling.said.count("error:") == 1 and "error: rank 1: the card is on fire" in sampling.said
+    for ended in (sampling, led):  # the second in what the first process leads
+        assert ended.codes == [2, 2]
+        assert ended.said.count("error:") == 1 and "error: rank 1: the card is on fire" in ended.said
 
     assert forward.codes == [1, 1]
     assert forward.said.count("Traceback") == 1 and "ZeroDivisionError: a bug" in forward.said
@@ -54,8 +57,8 @@ def test_one_that_is_asked_to_end_ends_all_behind_the_same_step(recipe: Recipe, 
 
 
 def test_what_one_process_alone_can_do_is_refused(recipe: Recipe, work: Work, tmp_path: Path) -> None:
-    vllm = {**UPT, "rollout": {**UPT["rollout"], "engine": "vllm"}}
-    path = recipe("vllm", vllm)
+    shared = {**UPT, "rollout": {**UPT["rollout"], "engine": "vllm", "vllm": {"tensor_parallel": 2}}}
+    path = recipe("vllm", shared)  # processes that nobody has counted a node's for, so none is known to be a neighbour
     offload = recipe("offload", UPT, processes={"cpu_offload": True})
     taken = tmp_path / "taken"
     taken.mkdir()
@@ -68,7 +71,7 @@ def test_what_one_process_alone_can_do_is_refused(recipe: Recipe, work: Work, tm
         evaluation,
     )
     for each, words in zip(
-        ended, ('engine = "vllm"', "cpu_offload", "already holds a run", "in one process"), strict=True
+        ended, ("vllm.tensor_parallel = 2", "cpu_offload", "already holds a run", "in one process"), strict=True
     ):
         assert each.codes == [2, 2], each.said
         assert words in each.said

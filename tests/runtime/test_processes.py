@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 
 from mmupt.errors import TrainingError
 from mmupt.runtime.launch import launched
-from mmupt.runtime.processes import ALONE, Processes, divided
+from mmupt.runtime.processes import ALONE, Processes, Ranks, divided
 
 TORCHRUN = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "node", "MASTER_PORT": "29500"}
 
@@ -26,7 +28,9 @@ def test_alone_everything_is_a_call() -> None:
 
 def test_torchrun_is_recognised_and_one_process_of_it_is_alone() -> None:
     assert (found := launched(TORCHRUN)) is not None
-    assert (found.rank, found.size, found.local_rank) == (1, 2, 0)
+    assert (found.rank, found.size, found.local_rank, found.local_size) == (1, 2, 0, 1), (
+        "of its neighbours none is known"
+    )
     assert launched({**TORCHRUN, "WORLD_SIZE": "1"}) is None
     assert launched({"WORLD_SIZE": "8"}) is None, "some clusters set such a variable for everything"
 
@@ -53,3 +57,36 @@ def test_who_differs_is_named() -> None:
     Two().agree("step 3", "other")
     with pytest.raises(TrainingError, match="step 3: rank 1 and rank 0"):
         Two().agree("step 3", "mine")
+
+
+@pytest.mark.parametrize("abreast", [1, 2, 4])
+def test_neighbours_work_on_one_share(abreast: int) -> None:
+    """Each share is worked on by all of its neighbours, and what the first of them finds is what all have."""
+    told: list[object] = [None] * 4
+    barrier = Barrier(4)
+
+    class Threads(Ranks):
+        def __init__(self, rank: int) -> None:
+            self.rank, self.size = rank, 4
+
+        def gather(self, value: object) -> list:  # type: ignore[type-arg]
+            told[self.rank] = value
+            barrier.wait(30)
+            return list(told)
+
+    def run(rank: int) -> tuple[list[str], list[tuple[str, int]]]:
+        shares: list[str] = []
+
+        def work(share: list[str]) -> list[tuple[str, int]]:
+            shares.extend(share)
+            return [(item, rank) for item in share]
+
+        return shares, Threads(rank).map("abcde", [5, 1, 1, 4, 2], work, abreast=abreast)
+
+    with ThreadPoolExecutor(4) as threads:
+        shares, found = zip(*threads.map(run, range(4)), strict=True)
+    assert all(shares[rank] == shares[rank // abreast * abreast] for rank in range(4))
+    assert sorted("".join("".join(share) for share in shares[::abreast])) == list("abcde")
+    assert found[0] == found[1] == found[2] == found[3]
+    assert [item for item, _ in found[0]] == list("abcde")
+    assert {rank for _, rank in found[0]} == set(range(0, 4, abreast)), "the work of all, told by the first of each"

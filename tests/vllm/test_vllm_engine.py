@@ -11,9 +11,9 @@ import torch
 
 from mmupt.engines.base import Request, Sampling
 from mmupt.engines.hf import HFEngine
+from mmupt.engines.source import Source
 from mmupt.engines.vllm.engine import VLLMEngine
 from mmupt.engines.vllm.host import VLLMHost
-from mmupt.engines.vllm.source import Source
 from mmupt.models.loading import LoadedModel
 from mmupt.types import Rollout
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mmupt.data.settings import PromptSettings
 from mmupt.engines.base import Engine
-from mmupt.engines.divided import DividedEngine
+from mmupt.engines.divided import DividedEngine, FirstEngine
 from mmupt.engines.hf import HFEngine
 from mmupt.engines.server.load import Load
 from mmupt.engines.settings import VLLM_INSTALL, RolloutSettings
@@ -23,12 +23,13 @@ if TYPE_CHECKING:
     from mmupt.engines.vllm.host import Needs, VLLMHost
 
 
-def check_engine(settings: RolloutSettings, family: Family) -> None:
+def check_engine(settings: RolloutSettings, family: Family, processes: Processes = ALONE) -> None:
     """EngineError where the engine asked for is not installed, or cannot be handed prompts of this family, or where no
-    server answers, or one serves something else. Nothing of vLLM's is imported."""
+    server answers, or one serves something else; of several `processes` the first alone asks the servers. Nothing of
+    vLLM's is imported."""
     if settings.engine == "vllm":
         check_vllm(family)
-    elif settings.engine == "server":
+    elif settings.engine == "server" and processes.main:
         from mmupt.engines.server.preflight import check_servers
 
         check_servers(settings, family)
@@ -48,7 +49,8 @@ def _check_installed() -> None:
 
 class Engines:
     """Makes engines; holds the one vLLM of this process, or the servers, which serve one stage after another where they
-    need the same of it. Those of several processes work together, where they are asked `together`."""
+    need the same of it. Those of several `processes` work together: all make the same, ask for the same and release it,
+    at the same time, and have all the rollouts."""
 
     def __init__(self, processes: Processes = ALONE) -> None:
         self._processes = processes
@@ -62,28 +64,57 @@ class Engines:
         they are needed when an engine is used. `longest` is the most tokens that a response will be asked to have,
         where that is more than `settings.max_new_tokens`."""
         tokens = prompt.max_tokens + max(settings.max_new_tokens, longest)
-        if settings.engine == "hf":
-            return lambda loaded: HFEngine(loaded, settings.prompts_at_once, clock)
         if settings.engine == "server":
-            from mmupt.engines.server.engine import ServerEngine
-
             load = Load(tokens, settings.prompts_at_once, settings.group_size, prompt.max_pixels)
+            return self._of_servers(settings, load, clock)
+        if settings.engine == "vllm":
+            _check_installed()
+            from mmupt.engines.vllm.host import Needs
+
+            rollouts = settings.prompts_at_once * settings.group_size
+            return self._of_vllm(Needs(settings.vllm, tokens, rollouts, prompt.max_pixels), clock)
+        return lambda loaded: self.hf(loaded, settings.prompts_at_once, clock)
+
+    def hf(self, loaded: LoadedModel, prompts_at_once: int, clock: PhaseClock) -> Engine:
+        """The one that needs nothing but the model, whatever the settings say."""
+        return self._shared(HFEngine(loaded, prompts_at_once, clock), clock)
+
+    def _of_servers(self, settings: RolloutSettings, load: Load, clock: PhaseClock) -> Callable[[LoadedModel], Engine]:
+        """The first process alone knows the servers."""
+        from mmupt.engines.server.engine import ServerEngine
+
+        processes = self._processes
+        if processes.size == 1:
             pool = self._servers(settings, load)
             return lambda loaded: ServerEngine(loaded, pool, clock)
-        _check_installed()
-        from mmupt.engines.vllm.engine import VLLMEngine
-        from mmupt.engines.vllm.host import Needs
+        firsts: list[ServerPool] = []
+        processes.first(lambda: firsts.append(self._servers(settings, load)))
+        return lambda loaded: FirstEngine(ServerEngine(loaded, firsts[0], clock) if firsts else None, processes, clock)
 
-        rollouts = settings.prompts_at_once * settings.group_size
-        host = self._vllm(Needs(settings.vllm, tokens=tokens, rollouts=rollouts, pixels=prompt.max_pixels))
-        return lambda loaded: VLLMEngine(loaded, host, clock)
+    def _of_vllm(self, needs: Needs, clock: PhaseClock) -> Callable[[LoadedModel], Engine]:
+        """One in each process, or in so many neighbouring ones as share a copy of the model."""
+        from mmupt.engines.source import Source
+        from mmupt.engines.vllm.engine import VLLMEngine
+
+        host = self._vllm(needs)
+        abreast = needs.settings.tensor_parallel
+        return lambda loaded: self._shared(
+            VLLMEngine(loaded, host, clock), clock, abreast, lambda: host.start(Source.of(loaded))
+        )
+
+    def _shared(
+        self, own: Engine, clock: PhaseClock, abreast: int = 1, begin: Callable[[], object] | None = None
+    ) -> Engine:
+        if self._processes.size == 1:
+            return own
+        return DividedEngine(own, self._processes, clock, abreast, begin)
 
     def _vllm(self, needs: Needs) -> VLLMHost:
         from mmupt.engines.vllm.host import VLLMHost
 
         if self._host is None or self._host.needs != needs:
             self.close()
-            self._host = VLLMHost(needs)
+            self._host = VLLMHost(needs, self._processes)
         return self._host
 
     def _servers(self, settings: RolloutSettings, load: Load) -> ServerPool:
@@ -93,15 +124,6 @@ class Engines:
             self.close()
             self._pool = ServerPool(settings, load)
         return self._pool
-
-    def together(
-        self, settings: RolloutSettings, prompt: PromptSettings, clock: PhaseClock
-    ) -> Callable[[LoadedModel], Engine]:
-        """The same, for all processes at the same time: each samples a share of what all ask for."""
-        own = self.of(settings, prompt, clock)
-        if self._processes.size == 1:
-            return own
-        return lambda loaded: DividedEngine(own(loaded), self._processes, clock)
 
     @staticmethod
     def lent(engine: Engine) -> Engines:

@@ -114,7 +114,8 @@ def _meet(rank: int, size: int) -> Launch | None:
     address = f"{ray.util.get_node_ip_address()} {_free_port()}" if rank == 0 else None
     host, port = str(broadcast_from_rank_zero(address)).split()
     os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = host, port
-    return Launch(rank, size, local_rank=0)  # each worker sees the one GPU that Ray has given it
+    # Each worker sees the one GPU that Ray has given it, and who its neighbours on the node are is Ray's business.
+    return Launch(rank, size, local_rank=0, local_size=1)
 
 
 def _free_port() -> int:

@@ -9,7 +9,7 @@ def divided(costs: Sequence[float], shares: int) -> list[list[int]]:
     """Indices for each share, in rising order: the costliest first, each to whoever has least to do.
 
     >>> divided([5, 1, 1, 4], 2)
-    [[0, 1], [2, 3]]
+    [[0, 2], [1, 3]]
     """
     found: list[list[int]] = [[] for _ in range(shares)]
     loads = [0.0] * shares

@@ -8,20 +8,24 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What torchrun says in the environment of each process that it starts."""
+    """What torchrun says in the environment of each process that it starts. Those of one node, `local_size` of them,
+    have ranks one behind another."""
 
     rank: int
     size: int
     local_rank: int
+    local_size: int
 
 
 def launched(environment: Mapping[str, str]) -> Launch | None:
     """None in a process that runs alone, also where torchrun has started but one.
 
-    >>> launched({"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "MASTER_ADDR": "a", "MASTER_PORT": "29500"})
-    Launch(rank=1, size=2, local_rank=1)
+    >>> there = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
+    >>> launched({**there, "MASTER_ADDR": "a", "MASTER_PORT": "29500"})
+    Launch(rank=3, size=4, local_rank=1, local_size=2)
     """
     if not {"RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"} <= environment.keys():
         return None
-    size = int(environment["WORLD_SIZE"])
-    return Launch(int(environment["RANK"]), size, int(environment["LOCAL_RANK"])) if size > 1 else None
+    rank, size = int(environment["RANK"]), int(environment["WORLD_SIZE"])
+    local_rank, local_size = int(environment["LOCAL_RANK"]), int(environment.get("LOCAL_WORLD_SIZE", 1))
+    return Launch(rank, size, local_rank, local_size) if size > 1 else None

@@ -45,6 +45,9 @@ class Processes:
 
     rank = 0
     size = 1
+    local_rank = 0
+    local_size = 1
+    """How many are known to run on this node, those of neighbouring ranks."""
 
     @property
     def main(self) -> bool:
@@ -72,9 +75,12 @@ class Processes:
         """What each process has brought, by rank."""
         return [value]
 
-    def map(self, items: Sequence[T], costs: Sequence[float], work: Callable[[list[T]], Sequence[R]]) -> list[R]:
+    def map(
+        self, items: Sequence[T], costs: Sequence[float], work: Callable[[list[T]], Sequence[R]], *, abreast: int = 1
+    ) -> list[R]:
         """`work(items)`, one result an item, in order. Each process works on a share of the items, whole and about as
-        costly as any other's; all have all results."""
+        costly as any other's; all have all results. Where `abreast` of them work on each share together, neighbours by
+        rank, what the first of these returns counts."""
         return list(work(list(items)))
 
     def sum(self, value: float) -> float:
@@ -142,7 +148,8 @@ class Ranks(Processes):
         from torch._C._distributed_c10d import PrefixStore
         from torch.distributed.rendezvous import rendezvous
 
-        self.rank, self.size, self.local_rank = launch.rank, launch.size, launch.local_rank
+        self.rank, self.size = launch.rank, launch.size
+        self.local_rank, self.local_size = launch.local_rank, launch.local_size
         self._device = _own_device(device_name, launch.local_rank)
         backend = "gloo"
         if self._device.type == "cuda":
@@ -196,12 +203,19 @@ class Ranks(Processes):
         self._dist.all_gather_object(found, value)
         return found
 
-    def map(self, items: Sequence[T], costs: Sequence[float], work: Callable[[list[T]], Sequence[R]]) -> list[R]:
-        shares = divided(costs, self.size)
-        mine = shares[self.rank]
-        _, results = self._done(lambda: list(work([items[i] for i in mine])), tell=True)
+    def map(
+        self, items: Sequence[T], costs: Sequence[float], work: Callable[[list[T]], Sequence[R]], *, abreast: int = 1
+    ) -> list[R]:
+        shares = divided(costs, self.size // abreast)
+        mine, place = shares[self.rank // abreast], self.rank % abreast
+
+        def worked_on() -> list[R]:
+            done = list(work([items[i] for i in mine]))
+            return done if place == 0 else []
+
+        _, results = self._done(worked_on, tell=True)
         found: dict[int, R] = {}
-        for share, worked in zip(shares, results, strict=True):
+        for share, worked in zip(shares, results[::abreast], strict=True):
             found.update(zip(share, worked, strict=True))
         return [found[i] for i in range(len(items))]
 

@@ -76,7 +76,7 @@ class Work:
         logprob_chunk: int,
     ) -> Tools:
         """What samples and measures on the stage's behalf. No labels."""
-        engine_of = self.engines.together(rollout, prompt, self.context.clock)
+        engine_of = self.engines.of(rollout, prompt, self.context.clock)
         return Tools(
             loaded=self.model,
             encoder=PromptEncoder(self.model.family, prompt),

@@ -169,7 +169,9 @@ def _build(
 ) -> Path:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = Qwen2_5_VLForConditionalGeneration(config(tokenizer))
+        model: Any = Qwen2_5_VLForConditionalGeneration(config(tokenizer))
+    # Of several processes transformers would let the first alone write; here each has a folder of its own.
+    model.should_save_on_this_rank = lambda is_main_process: True
     processor = Qwen2VLImageProcessorPil(min_pixels=56 * 56, max_pixels=28 * 28 * 1280)
     family = QwenVL(model.config, tokenizer, processor)
     features = PictureFeatures(family, capacity=0)

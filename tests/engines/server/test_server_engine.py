@@ -13,9 +13,10 @@ import pytest
 import torch
 from tests.engines.server.conftest import SAMPLING, Running, shake, tokens
 
+from mmupt.engines import source
 from mmupt.engines.base import Request
 from mmupt.engines.hf import HFEngine
-from mmupt.engines.server import couriers, desk, facts, secret
+from mmupt.engines.server import desk, facts, secret
 from mmupt.engines.server.engine import ServerEngine
 from mmupt.engines.server.pool import ServerPool, divided
 from mmupt.engines.settings import ServerSettings
@@ -248,8 +249,8 @@ class TestTrouble:
         pool_of: PoolOf,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        whole = couriers.plain_weights
-        monkeypatch.setattr(couriers, "plain_weights", lambda model: iter(list(whole(model))[:-1]))
+        whole = source.plain_weights
+        monkeypatch.setattr(source, "plain_weights", lambda model: iter(list(whole(model))[:-1]))
         with pytest.raises(EngineError, match="1 weights have not come"):
             ServerEngine(tiny, pool_of(servers(1))).generate(requests, SAMPLING)
 

@@ -118,11 +118,12 @@ class VLLMBackend:
             self._host = VLLMHost(needs)
 
     def take(self, weights: Weights) -> None:
-        from mmupt.engines.vllm.source import Source
+        from mmupt.engines.source import Source
 
         host = self._started()
         host.let_go()
-        host.hold(object(), Source(self.family, self.config, self.device, self._trainers_dtype, weights))
+        source = Source(self.family, self.config, self.device, self._trainers_dtype, self.shapes, weights)
+        host.hold(object(), source)
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[list[Finished]]:
         from mmupt.engines.vllm.asking import ask

@@ -11,13 +11,13 @@ from threading import Lock
 from typing import Any, Protocol
 
 import torch
-from torch import nn
 
 from mmupt.engines.server.broadcast import Group, GroupLost, Place, list_keeper
 from mmupt.engines.server.client import Client, Stale, Unreachable, together
 from mmupt.engines.settings import ServerSettings
+from mmupt.engines.source import Source
 from mmupt.errors import EngineError
-from mmupt.models.weights import plain_shapes, plain_weights, write_shards
+from mmupt.models.weights import write_shards
 from mmupt.runtime.lock import FolderLock
 
 _WRITTEN = "mmupt-weights-"
@@ -32,8 +32,8 @@ def written(session: str) -> str:
 class Courier(Protocol):
     """One version at a time; the one before is forgotten."""
 
-    def publish(self, version: str, model: nn.Module, dtype: torch.dtype) -> None:
-        """The weights of `model` as they are, merged with their adapters, are `version`; they do not move until the
+    def publish(self, version: str, source: Source, dtype: torch.dtype) -> None:
+        """The weights of `source` as they are, merged with their adapters, are `version`; they do not move until the
         next call."""
         ...
 
@@ -70,11 +70,11 @@ class ThroughFiles:
         self._version = ""
         self._files: list[Path] = []
 
-    def publish(self, version: str, model: nn.Module, dtype: torch.dtype) -> None:
+    def publish(self, version: str, source: Source, dtype: torch.dtype) -> None:
         place = self._own / version
         begun = self._own / f"{version}.tmp"
         begun.mkdir(parents=True)
-        names = [file.name for file in write_shards(plain_weights(model), begun, dtype)]
+        names = [file.name for file in write_shards(source.weights(), begun, dtype)]
         begun.rename(place)
         if self._version:
             shutil.rmtree(self._own / self._version, ignore_errors=True)
@@ -112,15 +112,14 @@ class ThroughGroup:
         self._group: Group | None = None
         self._version = ""
 
-    def publish(self, version: str, model: nn.Module, dtype: torch.dtype) -> None:
-        device = next(model.parameters()).device
-        if self._backend == "nccl" and device.type != "cuda":
+    def publish(self, version: str, source: Source, dtype: torch.dtype) -> None:
+        if self._backend == "nccl" and source.device.type != "cuda":
             raise EngineError(
                 'rollout.server.weights = "nccl" goes from GPU to GPU, and this trainer computes on a CPU; use "http", '
                 'or "folder"'
             )
-        self._version, self._model, self._dtype = version, model, dtype
-        self._device = device if self._backend == "nccl" else torch.device("cpu")
+        self._version, self._source, self._dtype = version, source, dtype
+        self._device = source.device if self._backend == "nccl" else torch.device("cpu")
 
     def bring(self, clients: Sequence[Client]) -> list[Exception | None]:
         with self._lock:  # a group is made, and used, by one at a time
@@ -143,7 +142,7 @@ class ThroughGroup:
         if self._group is None:
             keeper, self._port = list_keeper(members[0].seen_as)
         size = len(members) + 1
-        order = [[name, shape] for name, shape in plain_shapes(self._model).items()]
+        order = [[name, shape] for name, shape in self._source.shapes.items()]
         announce = [
             partial(_attempt, partial(self._announce, client, self._place(rank, client, size), order))
             for rank, client in enumerate(members, start=1)
@@ -154,7 +153,7 @@ class ThroughGroup:
                 if self._group is None:
                     self._group = Group(self._place(0, members[0], size), self._device, keeper)
                     self._members = members
-                self._group.send(plain_weights(self._model), self._dtype)
+                self._group.send(self._source.weights(), self._dtype)
             except GroupLost as error:
                 return Stale(str(error))
             return None

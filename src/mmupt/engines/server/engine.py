@@ -11,6 +11,7 @@ from mmupt.engines.base import Request, Sampling
 from mmupt.engines.checking import refuse_other_weights
 from mmupt.engines.finished import Finished, with_texts
 from mmupt.engines.server.pool import Answer, ServerPool
+from mmupt.engines.source import Source
 from mmupt.models.loading import LoadedModel
 from mmupt.runtime.phases import PhaseClock
 from mmupt.types import Rollout
@@ -31,7 +32,7 @@ class ServerEngine:
         answers: list[Answer] = []
         if asked:
             with self.clock("sync"):
-                self.pool.hold(self, self.loaded)
+                self.pool.hold(self, Source.of(self.loaded))
             with self.clock("decode"):
                 answers = self.pool.generate(asked, sampling)
             self.clock.add_tokens("decode", sum(len(f.token_ids) for answer in answers for f in answer.finished))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from threading import Event
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 
@@ -21,9 +21,8 @@ from mmupt.engines.server.load import Load
 from mmupt.engines.server.secret import read_token
 from mmupt.engines.server.wire import Garbled, pack_pictures, pack_requests, unpack_rollouts
 from mmupt.engines.settings import RolloutSettings
+from mmupt.engines.source import Source
 from mmupt.errors import EngineError
-from mmupt.models.loading import LoadedModel
-from mmupt.models.weights import plain_shapes
 from mmupt.runtime.division import divided
 from mmupt.types import Picture
 
@@ -74,16 +73,15 @@ class ServerPool:
         self._dtype: torch.dtype | None = None
         self._ending = Event()
 
-    def hold(self, holder: object, loaded: LoadedModel) -> None:
-        """What is generated from now on comes from the weights of `loaded`, as they are. Nothing is done where `holder`
+    def hold(self, holder: object, source: Source) -> None:
+        """What is generated from now on comes from the weights of `source`, as they are. Nothing is done where `holder`
         was the last to ask and `let_go` has not been called since. EngineError where no server takes them."""
         if self._holder is holder:
             return
         self._holder = None
-        model: Any = loaded.model
         self._hello = {
             "session": self._session,
-            "facts": facts(loaded.family, model.config, plain_shapes(model)),
+            "facts": facts(source.family, source.config, source.shapes),
             "load": self.load.as_json(),
             "picture_bytes": self.settings.server.picture_cache_mib * 2**20,
         }
@@ -101,7 +99,7 @@ class ServerPool:
             there = [server for server in waiting if server.greeted]
             if there and not published:
                 assert self._dtype is not None, "who greets says in which precision weights are to come"
-                self._courier.publish(str(self._version), model, self._dtype)
+                self._courier.publish(str(self._version), source, self._dtype)
                 published = True
             self._bring(there)
         for server in self.servers:

@@ -10,9 +10,9 @@ import torch
 from mmupt.engines.base import Request, Sampling
 from mmupt.engines.checking import refuse_other_weights
 from mmupt.engines.finished import with_texts
+from mmupt.engines.source import Source
 from mmupt.engines.vllm.asking import ask
 from mmupt.engines.vllm.host import VLLMHost
-from mmupt.engines.vllm.source import Source
 from mmupt.models.loading import LoadedModel
 from mmupt.runtime.phases import PhaseClock
 from mmupt.types import Rollout

@@ -24,9 +24,10 @@ import torch
 from torch import Tensor
 
 from mmupt.engines.settings import VLLM_INSTALL, VLLMSettings
+from mmupt.engines.source import Source
 from mmupt.engines.vllm.handover import Handover, InProcess, ThroughFiles
-from mmupt.engines.vllm.source import Source
 from mmupt.errors import EngineError
+from mmupt.runtime.processes import ALONE, Processes
 
 _OLDEST = (0, 32)
 _CPU_CACHE_MIB = 1024
@@ -58,12 +59,17 @@ class VLLMHost:
 
     vLLM keeps its groups of processes, and on a CPU its threads, for the process as a whole: a host that starts closes
     the one that ran before, which starts anew when it is asked again.
+
+    Of several `processes` each has a vLLM that computes in it (what vLLM calls an "external_launcher" is torchrun): its
+    own, or a part of one that `tensor_parallel` neighbours share, who are then asked for the same, in the same order.
+    Each is handed the weights of its own process.
     """
 
     _running: ClassVar[VLLMHost | None] = None
 
-    def __init__(self, needs: Needs) -> None:
+    def __init__(self, needs: Needs, processes: Processes = ALONE) -> None:
         self.needs = needs
+        self._processes = processes
         self._llm: Any = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._handover: Handover = InProcess()
@@ -78,10 +84,7 @@ class VLLMHost:
         if self._holder is holder:
             return False
         self._holder = None
-        there = False
-        if self._llm is None:
-            self._start(source)
-            there = self._handover.at_start
+        there = self.start(source) and self._handover.at_start
         if self._asleep:
             self._llm.wake_up(tags=["weights"])
         if not there:
@@ -91,6 +94,14 @@ class VLLMHost:
             self._llm.wake_up(tags=["kv_cache"])
             self._asleep = False
         self._holder = holder
+        return True
+
+    def start(self, source: Source) -> bool:
+        """Whether vLLM was not running; now it is. Of several processes all do this at the same time: vLLM makes groups
+        of them."""
+        if self._llm is not None:
+            return False
+        self._start(source)
         return True
 
     def let_go(self) -> None:
@@ -134,16 +145,14 @@ class VLLMHost:
         """Memory, threads and files are given back; the next `hold` starts anew."""
         if self._llm is None:
             return
-        from vllm.distributed import cleanup_dist_env_and_memory, destroy_model_parallel
+        from vllm.distributed import cleanup_dist_env_and_memory
 
         VLLMHost._running = None
-        self._llm.llm_engine.engine_core.shutdown()
+        with nullcontext() if self._owns_process_group else _world_is_kept():
+            self._llm.llm_engine.engine_core.shutdown()
+            cleanup_dist_env_and_memory()
         self._llm = self._holder = None
         self._asleep = False
-        if self._owns_process_group:
-            cleanup_dist_env_and_memory()
-        else:
-            destroy_model_parallel()
         if self._folder is not None:
             self._folder.cleanup()
 
@@ -160,13 +169,15 @@ class VLLMHost:
         if VLLMHost._running is not None:
             VLLMHost._running.close()
         os.environ.update(_ENVIRONMENT)
+        if self._processes.size > 1:  # vLLM looks there, and Ray has not written it
+            os.environ.update(RANK=str(self._processes.rank), LOCAL_RANK=str(self._processes.local_rank))
         for name, value in _DEFAULTS.items():
             os.environ.setdefault(name, value)
-        vllm = _import()
+        vllm = self._processes.each(_import)
         self._folder = tempfile.TemporaryDirectory(prefix="mmupt-vllm-")
         folder = Path(self._folder.name)
         _write_folder(source, folder)
-        if self.needs.settings.tensor_parallel > 1:
+        if self.needs.settings.tensor_parallel > 1 and self._processes.size == 1:
             self._handover = ThroughFiles(folder, getattr(torch, self._dtype(source)))
         self._owns_process_group = not torch.distributed.is_initialized()
         try:
@@ -217,6 +228,8 @@ class VLLMHost:
                 "mm_device_do_normalize": False,  # pictures come as the tower reads them
                 "mm_processor_cache_gb": 0,
             }
+        if self._processes.size > 1:
+            arguments["distributed_executor_backend"] = "external_launcher"
         return arguments | ({"block_size": 32} if on_cpu else {})
 
 
@@ -244,6 +257,19 @@ def _threads_can_be_set() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads = setter
+
+
+@contextmanager
+def _world_is_kept() -> Iterator[None]:
+    """vLLM ends with torch's process group as a whole; where that is not its own, only what it has made of it goes."""
+    from vllm.distributed import parallel_state
+
+    whole = parallel_state.destroy_distributed_environment
+    parallel_state.destroy_distributed_environment = lambda: None
+    try:
+        yield
+    finally:
+        parallel_state.destroy_distributed_environment = whole
 
 
 def _last_line(error: Exception) -> str:
