@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -101,7 +102,10 @@ class Engines:
         own = self.of(settings, prompt, clock)
         if self._processes.size == 1:
             return own
-        return lambda loaded: DividedEngine(own(loaded), self._processes, clock)
+        forwards = settings.engine == "hf"  # the others read weights and keep them
+        return lambda loaded: DividedEngine(
+            own(loaded), self._processes, clock, loaded.whole if forwards else nullcontext
+        )
 
     @staticmethod
     def lent(engine: Engine) -> Engines:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, NoReturn, TypeVar
@@ -24,14 +25,16 @@ class Done(Generic[T]):
 
 @dataclass(slots=True)
 class DividedEngine:
-    """All processes ask for the same, at the same time; each samples its share with an engine of its own."""
+    """All processes ask for the same, at the same time; each samples its share with an engine of its own. What `ready`
+    makes lasts while it does."""
 
     own: Engine
     processes: Processes
     clock: PhaseClock
+    ready: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[tuple[Rollout, ...]]:
-        with self.clock("sync"):  # what the engine does in it is counted where it belongs
+        with self.clock("sync"), self.ready():  # what the engine does in it is counted where it belongs
             return _divided(self.own, self.processes, requests, sampling)
 
     def release(self) -> None:
