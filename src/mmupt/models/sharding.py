@@ -11,7 +11,9 @@ all wait for all at every layer: it goes through the plain model. `Replica` keep
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from PIL import Image
@@ -116,19 +118,31 @@ class _Forward(nn.Module):
         caching = torch.is_autocast_cache_enabled()
         torch.set_autocast_cache_enabled(False)
         try:
-            grey = self._looked_at(shown)  # the tower comes first in every process, and last in the backward pass
-            found = policy_logprobs(
-                self._loaded, batch, temperature=temperature, chunk=chunk, entropy=entropy, model=self.model
-            )
+            with self._looking_at(shown):
+                found = policy_logprobs(
+                    self._loaded, batch, temperature=temperature, chunk=chunk, entropy=entropy, model=self.model
+                )
         finally:
             torch.set_autocast_cache_enabled(caching)
-        return found.logprobs_T + grey, found.entropy_T
+        return found.logprobs_T, found.entropy_T
 
-    def _looked_at(self, pictures: tuple[Picture, ...]) -> Tensor | float:
-        """0, with all of the tower behind it where there are pictures."""
+    @contextmanager
+    def _looking_at(self, pictures: tuple[Picture, ...]) -> Iterator[None]:
+        """Inside, embeddings have 0 added, with all of the tower behind it where there are pictures. So it stands where
+        a row's own would: in the backward pass all layers come before it, in every process, and each of them has an
+        input with a gradient. (FSDP2 adds a layer's gradients up behind that of its input, or else in the end.)"""
         with self._loaded.autocast():
             features_ND = self._loaded.pictures(self.model, pictures)
-        return 0.0 if features_ND is None else 0.0 * features_ND.float().sum()
+        if features_ND is None:
+            yield
+            return
+        grey = 0.0 * features_ND.float().sum()
+        model: Any = self.model
+        hook = model.get_input_embeddings().register_forward_hook(lambda _, __, embedded_LD: embedded_LD + grey)
+        try:
+            yield
+        finally:
+            hook.remove()
 
 
 def _sharded(loaded: LoadedModel, mesh: DeviceMesh, settings: ProcessSettings, keep_frozen: bool) -> nn.Module:

@@ -16,7 +16,12 @@ from mmupt.models.lora import has_adapter
 _SHARD_BYTES = 4 * 2**30
 
 
-def plain_weights(model: nn.Module, whole: Callable[[Tensor], Tensor] = Tensor.detach) -> Iterator[tuple[str, Tensor]]:
+def _there(parameter: Tensor) -> Tensor:
+    assert not parameter.is_meta, "the model is sharded: LoadedModel.weights gathers what it has not"
+    return parameter.detach()
+
+
+def plain_weights(model: nn.Module, whole: Callable[[Tensor], Tensor] = _there) -> Iterator[tuple[str, Tensor]]:
     """Every parameter with its name, one after another, on its device and without gradient. Low-rank adapters are added
     to the weights that they sit on, as the forward does it, unless they are switched off; the model stays as it is, and
     no more than one sum exists at a time. Tied weights appear under each of their names: vLLM packs a tied head by

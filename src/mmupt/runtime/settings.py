@@ -19,7 +19,7 @@ class ProcessSettings(Settings):
     weights, gradients and AdamW's moments in main memory. With `reshard_after_forward` a layer's gathered weights are
     given up behind its forward, and gathered again for its backward pass."""
 
-    layout: Layout = "replica"
+    layout: Layout = "sharded"
     timeout_minutes: int = Field(default=30, ge=1)
     cpu_offload: bool = False
     reshard_after_forward: bool = True

@@ -23,6 +23,7 @@ from mmupt.models.forward import no_grad_logprobs, policy_logprobs
 from mmupt.models.loading import LoadedModel, copy_weights
 from mmupt.models.lora import has_adapter, read_adapter
 from mmupt.models.sharding import Replica, ShardedModel
+from mmupt.models.shards import shards_of
 from mmupt.models.start import StartModel
 from mmupt.runtime.phases import PhaseClock
 from mmupt.runtime.processes import ALONE, Processes
@@ -156,10 +157,11 @@ class ShardedPolicy(Policy):
                 self._sharded.idle()
 
     def in_step(self, rows: Sequence[T]) -> Iterator[T]:
+        shards = self.loaded.shards
+        most = max(self.processes.gather(len(rows))) if shards is not None else 0
         yield from rows
-        if (shards := self.loaded.shards) is not None:
-            for _ in range(max(self.processes.gather(len(rows))) - len(rows)):
-                shards.frozen_idle()
+        for _ in range(most - len(rows)):
+            shards_of(self.loaded).frozen_idle()
 
     def frozen_logprobs(self, batch: PackedBatch, *, temperature: float, chunk: int) -> Tensor:
         if (shards := self.loaded.shards) is not None:
