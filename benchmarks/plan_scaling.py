@@ -13,11 +13,12 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from typer.testing import CliRunner
 
 from mmupt.cli import app
+from mmupt.runtime.settings import Layout
 
 PAGE = Path(__file__).parents[1] / "docs" / "scaling.md"
 BEGIN, END = "<!-- plan:begin -->", "<!-- plan:end -->"
@@ -57,9 +58,9 @@ def tables() -> str:
             _command([*BASE, *LARGER]),
             _times(larger),
             _bounds(larger),
-            "### What mmupt's own layout carries",
+            "### What eight GPUs carry",
             _command(["mm-upt-paper", "--model-config", "Qwen/Qwen2.5-VL-7B-Instruct", "--gpu", "H200"], gpus="8"),
-            _replicas(),
+            _carried(),
         ]
     )
 
@@ -125,19 +126,23 @@ def _bounds(plans: dict[int, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _replicas() -> str:
-    """GB that the fullest phase needs on each of eight GPUs, under full training and under LoRA."""
+def _carried() -> str:
+    """GB that the fullest phase needs on each of eight GPUs, in either layout, under full training and under LoRA."""
+    layouts = get_args(Layout)
     rows = []
     for model in MODELS:
         for named, extra in (("all weights", []), ("LoRA", ["--set", "model.lora.rank=16"])):
             cells = []
-            for card in CARDS:
-                arguments = ["mm-upt-paper", "--model-config", f"Qwen/Qwen2.5-VL-{model}-Instruct", *extra]
-                memory = planned([*arguments, "--gpu", card, "--gpus", "8"])["stages"][0]["memory_bytes"]
-                worst = max(memory.values(), key=lambda m: m["total"] / m["limit"])
-                cells.append(_gb(worst["total"]) + ("" if worst["total"] <= worst["limit"] else " does not fit"))
+            for layout in layouts:
+                for card in CARDS:
+                    arguments = ["mm-upt-paper", "--model-config", f"Qwen/Qwen2.5-VL-{model}-Instruct", *extra]
+                    arguments += ["--gpu", card, "--gpus", "8", "--layout", layout]
+                    memory = planned(arguments)["stages"][0]["memory_bytes"]
+                    worst = max(memory.values(), key=lambda m: m["total"] / m["limit"])
+                    cells.append(_gb(worst["total"]) + ("" if worst["total"] <= worst["limit"] else " no"))
             rows.append([f"Qwen2.5-VL-{model}, {named}", *cells])
-    return _table(["GB of the fullest phase", *(f"8 x {card}" for card in CARDS)], rows)
+    columns = [f"{layout}, 8 x {card}" for layout in layouts for card in CARDS]
+    return _table(["GB of the fullest phase; no: does not fit", *columns], rows)
 
 
 def _gb(num_bytes: float) -> str:

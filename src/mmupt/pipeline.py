@@ -13,8 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import TextIO
 
-from torch import nn
-
 from mmupt.data.settings import ReadingStage
 from mmupt.engines.base import Engine
 from mmupt.engines.choice import Engines
@@ -29,6 +27,7 @@ from mmupt.export.source import trained_model
 from mmupt.models.encoding import PromptEncoder
 from mmupt.models.loading import LoadedModel, load_model, model_fingerprint
 from mmupt.models.lora import attach_adapter, merge_adapter
+from mmupt.models.shards import load_shards
 from mmupt.preflight import Preflight, load_made_rows, preflight
 from mmupt.recipe import Recipe, dump_recipe
 from mmupt.recipe.kinds import MakingStage
@@ -204,7 +203,8 @@ class Pipeline:
         work = self._work(stage, self._model(), None)
         longest = stage.writing.max_new_tokens if isinstance(stage, SynthStage) else 0
         engine = work.engines.of(stage.rollout, stage.prompt, work.context.clock, longest)(work.model)
-        led(self.processes, engine, lambda lent: MAKING[stage.kind](stage, work.leading(lent)))
+        with work.model.whole():  # the first process alone may ask it for more than samples
+            led(self.processes, engine, lambda lent: MAKING[stage.kind](stage, work.leading(lent)))
 
     def _train(self, stage: TrainingStage) -> None:
         """Train, and hand the result on through the disk, unless that was done before the run was interrupted."""
@@ -224,6 +224,8 @@ class Pipeline:
             model = self._load(str(checkpoint))
         else:
             model = self._model()
+        if model.shards is not None:
+            self.loaded = None  # under LoRA, or behind a checkpoint, these are other shards
         with Saving(background=stage.checkpoints.background and self.processes.size == 1) as saving:
             work = self._work(stage, model, checkpoint)
             work = replace(work, context=replace(work.context, checkpoints=stage.checkpoints, saving=saving))
@@ -269,8 +271,11 @@ class Pipeline:
             return self._ended(followed)
         return bool(json.loads(left.read_text(encoding="utf-8"))["guard"]["ended"])
 
-    def _read_again(self, path: str) -> nn.Module:
-        return load_model(path, self.recipe.model, self.ready.device).model
+    def _read_again(self, path: str) -> LoadedModel:
+        """The start of a stage, to be asked, not trained. Collective where it is sharded."""
+        if self._is_sharded:
+            return self._load_shards(path, frozen=True)
+        return load_model(path, self.recipe.model, self.ready.device)
 
     def _measure(self, stage: str, settings: EvaluationSettings) -> None:
         """The model as it is now, on every set; what was measured before the run was interrupted is taken over."""
@@ -282,7 +287,8 @@ class Pipeline:
                 self.metrics.measured(kept)
                 continue
             engine = self._engines.hf(self._model(), settings.prompts_at_once, PhaseClock())
-            led(self.processes, engine, partial(self._evaluate, stage, questions, settings))
+            with self._model().whole():
+                led(self.processes, engine, partial(self._evaluate, stage, questions, settings))
 
     def _evaluate(self, stage: str, questions: EvaluationSet, settings: EvaluationSettings, engine: Engine) -> None:
         name = questions.measurement(stage)
@@ -315,7 +321,17 @@ class Pipeline:
 
     def _load(self, path: str) -> LoadedModel:
         """Collective: what one process cannot read, no other one need read."""
+        if self._is_sharded:
+            return self._load_shards(path)
         return self.processes.each(lambda: load_model(path, self.recipe.model, self.ready.device))
+
+    def _load_shards(self, path: str, *, frozen: bool = False) -> LoadedModel:
+        how = self.recipe.processes
+        return load_shards(path, self.recipe.model, self.ready.device, self.processes, how, frozen=frozen)
+
+    @property
+    def _is_sharded(self) -> bool:
+        return self.processes.size > 1 and self.recipe.processes.layout == "sharded"
 
     def _start_model(self) -> str:
         """The world's model belongs to the run: it is kept in the run folder, built once."""

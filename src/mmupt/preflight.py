@@ -102,6 +102,13 @@ def _check_several(recipe: Recipe, device: torch.device, processes: Processes) -
         for name, rollout in _rollouts(recipe).items()
         if rollout.engine == "vllm" and processes.local_size % (abreast := rollout.vllm.tensor_parallel)
     ]
+    if recipe.processes.layout == "sharded":
+        problems += [
+            f'stages.{name}.rollout.server.weights = "{rollout.server.weights}" sends weights again whenever a server '
+            'comes back, and the first process has them once: use "http" or "folder", or processes.layout = "replica"'
+            for name, rollout in _rollouts(recipe).items()
+            if rollout.engine == "server" and rollout.server.weights not in ("http", "folder")
+        ]
     if recipe.processes.cpu_offload and device.type == "cpu":
         problems.append("processes.cpu_offload brings shards from a GPU to main memory, and this run has no GPU")
     if problems:

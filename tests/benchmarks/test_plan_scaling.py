@@ -34,12 +34,15 @@ def test_what_the_page_says_of_its_tables(script: ModuleType) -> None:
     update = {n: plan["memory_bytes"]["update"]["total"] for n, plan in plans.items()}
     assert update[512] - update[4096] < 0.05 * update[512] < update[16] - update[64]  # it stops shrinking
     assert plans[4096]["seconds_a_step"] > plans[512]["seconds_a_step"]
-    assert not plans[16]["fits"] and plans[64]["fits"]
+    assert [plan["fits"] for plan in plans.values()] == [False, False, True, True]
+    for gpus, fits in ((128, False), (256, True)):
+        assert script.planned([*script.BASE, "--gpus", str(gpus)])["stages"][0]["fits"] is fits
+    assert script.planned([*script.BASE, "--gpus", "16", "--offload"])["stages"][0]["fits"]
     assert "idle" in plans[512]["bound_by"]["backward"] and plans[512]["fewest_as_fast"] <= 256
     assert plans[64]["seconds_a_step"] * 64 < 1.15 * plans[16]["seconds_a_step"] * 16
     assert more[512]["seconds_a_step"] * 512 < 1.3 * more[16]["seconds_a_step"] * 16
     handed_over = {n: plan["seconds"]["hand-over"] for n, plan in plans.items()}
-    assert handed_over[4096] == pytest.approx(26, abs=1) and handed_over[4096] > 5 * handed_over[512]
+    assert handed_over[4096] == pytest.approx(27, abs=0.5) and handed_over[4096] > 5 * handed_over[512]
 
 
 def test_the_sentence_about_the_published_run(script: ModuleType) -> None:

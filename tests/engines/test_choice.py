@@ -98,9 +98,9 @@ def test_of_several_processes_each_has_its_own_or_the_first_asks(
         own, vllm, pair, servers = (
             engines.of(settings, PROMPT, PhaseClock())(tiny) for settings in (RolloutSettings(), VLLM, shared, served)
         )
-    assert isinstance(own, DividedEngine) and isinstance(own.own, HFEngine) and own.begin is None
+    assert isinstance(own, DividedEngine) and isinstance(own.own, HFEngine)
     for engine, abreast in ((vllm, 1), (pair, 2)):
         assert isinstance(engine, DividedEngine) and isinstance(engine.own, VLLMEngine)
-        assert engine.abreast == abreast and engine.begin is not None, "all start vLLM at the same time"
+        assert engine.abreast == abreast and engine.ready == engine.own.holding, "all begin together"
     assert isinstance(servers, FirstEngine) and servers.own is None
     servers.release()

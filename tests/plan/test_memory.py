@@ -16,7 +16,8 @@ from mmupt.algo.packing import PackItem, pack
 from mmupt.models.flops import GroupLengths, backward_flops, packed_forward, picture_grids
 from mmupt.models.forward import policy_logprobs
 from mmupt.models.loading import LoadedModel
-from mmupt.models.settings import ModelSettings
+from mmupt.models.settings import LoraSettings, ModelSettings
+from mmupt.models.shards import computing_dtypes
 from mmupt.plan.architecture import read_architecture
 from mmupt.plan.assumptions import Assumptions
 from mmupt.plan.gpus import GPUS, Cluster
@@ -32,6 +33,7 @@ from mmupt.plan.memory import (
     optimizer_bytes,
     start_copy_bytes,
     weight_bytes,
+    whole_copy_bytes,
 )
 from mmupt.plan.workload import StageWork
 from mmupt.train.optimizer import build_optimizer
@@ -137,11 +139,34 @@ class TestManyGpus:
         sharded, _ = paper(gpus=64, checkpointing=True)
         model = sharded.model
         layers = 2 * model.layer_parameters + model.root_parameters
-        assert gathered_bytes(sharded) == 2 * layers
         whole = replace(sharded, layout="replica")
-        assert gathered_bytes(whole) == (4 + 2) * layers  # fp32, and autocast's copies
+        for setting in (sharded, whole):
+            assert gathered_bytes(setting) == (4 + 2) * layers  # fp32, and autocast's copies
+        adapter = sharded.settings.model_copy(update={"lora": LoraSettings(rank=8, targets=("q_proj",))})
+        blocks = model.shape.vision.layers * model.block_parameters  # frozen: gathered in one piece
+        assert gathered_bytes(replace(sharded, settings=adapter)) == (4 + 2) * layers + 4 * blocks
+        assert gathered_bytes(replace(whole, settings=adapter)) == 2 * layers, "the rest is there"
         assert gathered_bytes(replace(whole, checkpointing=False)) == 4 * layers + 2 * model.parameters
         assert gathered_bytes(replace(whole, cluster=replace(whole.cluster, gpus=1))) == 2 * model.parameters
+
+    def test_what_is_whole_while_it_samples(self, paper: Paper, tiny: LoadedModel) -> None:
+        """To the byte what `computing_dtypes` says of a real model, but for norms, a bias of them, and the patch
+        embedding; nothing where vLLM samples."""
+        setting, work = paper(gpus=64)
+        parts = memories(setting, work)["rollout"].parts
+        assert parts["whole copy"] == whole_copy_bytes(setting)
+        assert whole_copy_bytes(setting) == 2 * (setting.model.parameters + setting.model.embedding_parameters)
+        assert "whole copy" not in memories(*paper("stages.upt.rollout.engine=vllm", gpus=64))["rollout"].parts
+
+        dtypes = computing_dtypes(tiny.model, torch.bfloat16)
+        real = sum(p.numel() * dtypes[name].itemsize for name, p in tiny.model.named_parameters())
+        small = sum(
+            p.numel()
+            for name, p in tiny.model.named_parameters()
+            if "norm" in name or "ln_q" in name or "patch" in name
+        )
+        here = replace(setting, model=read_architecture(tiny.model.config._name_or_path))  # type: ignore[union-attr]
+        assert real == whole_copy_bytes(here) + 2 * small
 
     def test_a_start_copy_is_held_for_whoever_asks_it(self, paper: Paper) -> None:
         vote = "stages.upt.reward.name=majority_vote"

@@ -88,7 +88,7 @@ class TestFitting:
         assert plan.smallest is None and not plan.fits
         assert plan.advice[0].startswith("does not fit: ") and "weights, fp32" in plan.advice[0]
         assert "on no number of these GPUs up to 8,192" in plan.advice[1]
-        assert "--layout sharded" in plan.advice[2]
+        assert 'processes.layout = "sharded"' in plan.advice[2]
 
     def test_what_is_advised_to_fit_fits(self, paper: Paper) -> None:
         setting, work = paper(gpus=8, checkpointing=False)
@@ -234,4 +234,16 @@ def test_plan_is_what_its_parts_say(paper: Paper) -> None:
         phase_times(stage.setting, stage.work)
     )
     assert made.gpu_hours == stage.gpu_hours == pytest.approx(80 * stage.seconds * 8 / 3600)
-    assert stage.limit.phase == "decode"
+    assert stage.limit.seconds == max(phase.seconds for phase in stage.phases)
+
+
+def test_layout_and_offload_are_the_recipes_unless_they_are_given() -> None:
+    model, cluster = read_architecture("Qwen/Qwen2.5-VL-7B-Instruct"), make_cluster("H200", 8, None, 8)
+    other = load_recipe("mm-upt-paper", ["processes.layout=replica", "processes.cpu_offload=true"])
+    for recipe, given, layout, offload in (
+        (load_recipe("mm-upt-paper"), {}, "sharded", False),
+        (other, {}, "replica", True),
+        (other, {"layout": "sharded", "offload": False}, "sharded", False),
+    ):
+        setting = plan_recipe(recipe, model, "m", cluster, **given).setting  # type: ignore[arg-type]
+        assert (setting.layout, setting.offload) == (layout, offload)

@@ -41,6 +41,10 @@ UPT: dict[str, Any] = {
 }
 
 
+SHARDED = ("--set", "processes.layout=sharded")
+REPLICA = ("--set", "processes.layout=replica")
+
+
 @dataclass(frozen=True)
 class Group:
     """Jobs of `size` processes, one after another."""

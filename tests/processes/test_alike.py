@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.processes.conftest import UPT, Group, apart, weights
+from tests.processes.conftest import REPLICA, SHARDED, UPT, Group, apart, weights
 
 from mmupt.evals.records import read_records
 from mmupt.runtime.layout import RunLayout
@@ -38,8 +38,9 @@ EVALUATION = {"samples": 2, "max_new_tokens": 6, "prompts_at_once": 3, "start": 
 
 
 def test_all_that_is_sampled_and_measured_is_the_same(recipe: Recipe, work: Work, tmp_path: Path) -> None:
-    """Of two processes as of one: rows that a stage makes, a teacher, a reward that forwards, the watch set, answers of
-    an evaluation. The first process alone writes, so there is one of each file."""
+    """Of two processes as of one, whether each has the whole model or half of it: rows that a stage makes, a teacher, a
+    reward that forwards, the watch set, answers of an evaluation. The first process alone writes, so there is one of
+    each file."""
     path = recipe(
         "all",
         MADE,
@@ -47,9 +48,15 @@ def test_all_that_is_sampled_and_measured_is_the_same(recipe: Recipe, work: Work
         world={"unlabeled_size": 90, "sft_size": 6, "test_size": 5},
         evaluation={**EVALUATION, "every_stage": False},
     )
-    one, two = (RunLayout(tmp_path / name) for name in ("one", "two"))
-    for ended in work(Group(1).run(path, one.root), Group(2).run(path, two.root)):
+    one, two, halves = (RunLayout(tmp_path / name) for name in ("one", "two", "halves"))
+    replica, sharded = Group(2).run(path, two.root, *REPLICA), Group(2).run(path, halves.root, *SHARDED)
+    for ended in work(Group(1).run(path, one.root), replica, sharded):
         assert set(ended.codes) == {0}, ended.said
+    for other in (two, halves):
+        same_in_all(one, other)
+
+
+def same_in_all(one: RunLayout, two: RunLayout) -> None:
     made = [run.made("own") / "train.jsonl" for run in (one, two)]
     assert made[0].read_bytes() == made[1].read_bytes()
 
@@ -67,14 +74,21 @@ def test_all_that_is_sampled_and_measured_is_the_same(recipe: Recipe, work: Work
     assert {file.name for file in one.root.iterdir()} == {file.name for file in two.root.iterdir()}
 
 
-@pytest.mark.slow  # 15 s on two cores
+@pytest.mark.slow  # 35 s on two cores
 def test_going_back_is_the_same(recipe: Recipe, work: Work, tmp_path: Path) -> None:
-    """Behind step 3 to the checkpoint of step 2, and behind step 4 to the start: weights and the optimiser's state."""
-    path = recipe("upt", UPT)
-    runs = {size: tmp_path / f"on-{size}" for size in (1, 2)}
+    """Behind step 3 to the checkpoint of step 2, and behind step 4 to the start: weights and the optimiser's state. Of
+    an adapter too."""
+    recipes = {"full": recipe("full", UPT), "adapter": recipe("adapter", UPT, model={"lora": {"rank": 4}})}
     back = {"back": {"3": 2, "4": 0}}
-    for ended in work(*(Group(size).run(path, run, **back) for size, run in runs.items())):
+    groups = {"alone": Group(1), "replica": Group(2), "sharded": Group(2)}
+    for name, path in recipes.items():
+        for layout, flags in (("alone", ()), ("replica", REPLICA), ("sharded", SHARDED)):
+            groups[layout] = groups[layout].run(path, tmp_path / f"{name}-{layout}", *flags, **back)
+    for ended in work(*groups.values()):
         assert set(ended.codes) == {0}, ended.said
-    assert apart(weights(runs[1], "upt"), weights(runs[2], "upt")) < 1e-5
-    first, *_, last = read_metrics(runs[2] / "metrics.jsonl")
+    for name in recipes:
+        for layout in ("replica", "sharded"):
+            alone, many = (weights(tmp_path / f"{name}-{where}", "upt") for where in ("alone", layout))
+            assert apart(alone, many) < 1e-5, (name, layout)
+    first, *_, last = read_metrics(tmp_path / "full-sharded" / "metrics.jsonl")
     assert last["entropy"] == pytest.approx(first["entropy"], abs=2e-3), "the last step began at the start"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from safetensors.torch import load_file
-from tests.processes.conftest import UPT, Group, apart, weights
+from tests.processes.conftest import REPLICA, SHARDED, UPT, Group, apart, weights
 
 from mmupt.data.writer import write_jsonl
 from mmupt.runtime.layout import RunLayout
@@ -43,14 +43,30 @@ def test_one_two_and_four_processes_train_the_same(
     """Five steps of two updates each. Of four processes some have nothing to do: an update has two or three groups."""
     path = recipe("upt", UPT)
     runs = {size: tmp_path / f"on-{size}" for size in (1, 2, 4)}
-    for ended in work(*(Group(size).run(path, run) for size, run in runs.items())):
+    sharded = tmp_path / "sharded"
+    groups = [Group(size).run(path, run, *REPLICA) for size, run in runs.items()]
+    for ended in work(*groups, Group(2).run(path, sharded, *SHARDED)):
         assert set(ended.codes) == {0}, ended.said
+    same_training(runs[1], sharded, "upt", tiny_folder)
     for size in (2, 4):
         same_training(runs[1], runs[size], "upt", tiny_folder)
         last = read_metrics(runs[size] / "metrics.jsonl")[-1]
         assert last["ranks"] == size and 0 <= float(str(last["rank_slowest"])) < size
         assert float(str(last["rank_seconds_max"])) >= float(str(last["rank_seconds_median"])) > 0
     assert "ranks" not in read_metrics(runs[1] / "metrics.jsonl")[-1]
+
+
+@pytest.mark.slow  # 25 s on two cores
+def test_four_processes_that_hold_nothing_whole_train_the_same(
+    recipe: Recipe, work: Work, tmp_path: Path, tiny_folder: Path
+) -> None:
+    """With a reference: idle processes go through both models. Biases are shorter than there are processes to cut
+    them for evenly, and a vocabulary of 313 is odd."""
+    path = recipe("upt", {**UPT, "algo": {"kl_coef": 0.5}})
+    runs = {size: tmp_path / f"on-{size}" for size in (1, 4)}
+    for ended in work(*(Group(size).run(path, run, *SHARDED) for size, run in runs.items())):
+        assert set(ended.codes) == {0}, ended.said
+    same_training(runs[1], runs[4], "upt", tiny_folder)
 
 
 def test_other_kinds_of_training_are_the_same_too(
@@ -74,32 +90,47 @@ def test_other_kinds_of_training_are_the_same_too(
         "preferences": recipe("preferences", {"kind": "dpo", "name": "dpo", "data": {"path": str(chosen)}, **learning}),
     }
     stages = {"frozen": "upt", "adapter": "upt", "solutions": "sft", "preferences": "dpo"}
-    groups = [Group(1), Group(2)]
+    groups = {"alone": Group(1), "replica": Group(2), "sharded": Group(2)}
     for name, path in recipes.items():
-        groups = [group.run(path, tmp_path / f"{name}-{group.size}") for group in groups]
-    for ended in work(*groups):
+        for layout, flags in (("alone", ()), ("replica", REPLICA), ("sharded", SHARDED)):
+            groups[layout] = groups[layout].run(path, tmp_path / f"{name}-{layout}", *flags)
+    for ended in work(*groups.values()):
         assert set(ended.codes) == {0}, ended.said
     for name, stage in stages.items():
-        same_training(tmp_path / f"{name}-1", tmp_path / f"{name}-2", stage, tiny_folder)
+        for layout in ("replica", "sharded"):
+            same_training(tmp_path / f"{name}-alone", tmp_path / f"{name}-{layout}", stage, tiny_folder)
 
 
 def test_a_checkpoint_of_two_processes_goes_on_in_any_number(
     recipe: Recipe, work: Work, tmp_path: Path, tiny_folder: Path
 ) -> None:
     """Interrupted in step 4, behind the checkpoint of step 2, which holds shards of the optimiser's state; and one
-    process's checkpoint goes on in two."""
+    process's checkpoint goes on in two. In either layout from either."""
     path = recipe("upt", UPT)
-    calm, stopped, alone = (tmp_path / name for name in ("calm", "stopped", "alone"))
-    first = work(Group(2).run(path, calm).run(path, stopped, stop=4), Group(1).run(path, alone, stop=4))
-    assert [set(ended.codes) for ended in first] == [{130}, {130}], first
-    shards = sorted((RunLayout(stopped).checkpoint("upt", 2) / "optimizer").glob("*.safetensors"))
-    assert len(shards) == 2, "each process has written its own"
+    calm, replica, sharded, alone = (tmp_path / name for name in ("calm", "replica", "sharded", "alone"))
+    two = Group(2).run(path, calm, *REPLICA).run(path, replica, *REPLICA, stop=4)
+    first = work(two, Group(2).run(path, sharded, *SHARDED, stop=4), Group(1).run(path, alone, stop=4))
+    assert [set(ended.codes) for ended in first] == [{130}] * 3, first
+    for stopped in (replica, sharded):
+        shards = sorted((RunLayout(stopped).checkpoint("upt", 2) / "optimizer").glob("*.safetensors"))
+        assert len(shards) == 2, "each process has written its own"
     assert (RunLayout(alone).checkpoint("upt", 2) / "optimizer.safetensors").exists()
 
-    resumed = {name: tmp_path / name for name in ("in-1", "in-2", "in-3", "alone-in-2")}
-    for name, run in resumed.items():
-        shutil.copytree(alone if name.startswith("alone") else stopped, run)
-    for ended in work(*(Group(int(name[-1])).run(path, run, "--resume") for name, run in resumed.items())):
+    goes_on = (
+        (replica, 1, ()),
+        (replica, 3, SHARDED),
+        (sharded, 1, ()),
+        (sharded, 2, REPLICA),
+        (sharded, 3, SHARDED),
+        (alone, 2, REPLICA),
+        (alone, 2, SHARDED),
+    )
+    resumed, groups = {}, []
+    for number, (stopped, size, flags) in enumerate(goes_on):
+        name = f"{number}: {stopped.name} in {size} {flags[-1:]}"
+        resumed[name] = shutil.copytree(stopped, tmp_path / f"resumed-{number}")
+        groups.append(Group(size).run(path, resumed[name], "--resume", *flags))
+    for ended in work(*groups):
         assert set(ended.codes) == {0}, ended.said
     for name, run in resumed.items():
         assert [m["step"] for m in read_metrics(run / "metrics.jsonl")] == [1, 2, 3, 4, 5], name

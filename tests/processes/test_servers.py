@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from tests.engines.server.conftest import TOKEN, Backend, Running
-from tests.processes.conftest import UPT, Group, apart, weights
+from tests.processes.conftest import REPLICA, SHARDED, UPT, Group, apart, weights
 
 from mmupt.models.loading import load_model
 from mmupt.models.settings import ModelSettings
@@ -62,13 +62,14 @@ def test_servers_sample_the_same_for_one_process_and_for_two(
         return [{**made, "rollout": rollout}, {**UPT, "steps": 3, "rollout": rollout}]
 
     alone, served = recipe("alone", *stages(UPT["rollout"])), recipe("served", *stages(sampled_by(server.url)))
-    hf, one, two = (RunLayout(tmp_path / name) for name in ("hf", "one", "two"))
-    groups = (Group(1).run(alone, hf.root), Group(1).run(served, one.root), Group(2).run(served, two.root))
-    for ended in work(*groups):
+    hf, one, two, whole = (RunLayout(tmp_path / name) for name in ("hf", "one", "two", "whole"))
+    groups = (Group(1).run(served, one.root), Group(2).run(served, two.root, *SHARDED))
+    again = Group(2).run(served, whole.root, *REPLICA)
+    for ended in work(Group(1).run(alone, hf.root), *groups, again):
         assert set(ended.codes) == {0}, ended.said
-    rows = [(run.made("own") / "train.jsonl").read_bytes() for run in (hf, one, two)]
-    assert rows[0] == rows[1] == rows[2]
-    for run in (one, two):
+    rows = [(run.made("own") / "train.jsonl").read_bytes() for run in (hf, one, two, whole)]
+    assert all(made == rows[0] for made in rows)
+    for run in (one, two, whole):
         for step in (1, 2, 3):
             theirs, ours = (read_groups(r.groups("upt", step)) for r in (run, hf))
             assert [g["responses"] for g in theirs] == [g["responses"] for g in ours], (run, step)
@@ -77,9 +78,11 @@ def test_servers_sample_the_same_for_one_process_and_for_two(
                 assert said["loss"] == pytest.approx(expected["loss"], rel=1e-4, abs=CLOSE)
                 assert float(str(said["mismatch_max"])) < CLOSE, "of the weights before the update"
         assert apart(weights(run.root, "upt"), weights(hf.root, "upt")) < CLOSE
-    # Both runs have said the same: the second process of two has said nothing.
-    half = len(server.calls) // 2
-    assert server.calls[:half] == server.calls[half:] and server.calls[:half].count("take") == 4
+    # All runs have said the same: the second process of two has said nothing.
+    third = len(server.calls) // 3
+    said_each = [server.calls[i * third : (i + 1) * third] for i in range(3)]
+    assert said_each[0] == said_each[1] == said_each[2] and len(server.calls) == 3 * third
+    assert said_each[0].count("take") == 4
 
 
 def test_a_server_that_dies_ends_all_processes_with_one_message(

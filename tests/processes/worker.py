@@ -5,11 +5,13 @@
 GROUPS is JSON: [{"size": 2, "log": path, "jobs": [{"argv": ["run", ...], "cwd": path}, ...]}, ...]. The processes of a
 group do its jobs one after another. A job may hold a fault: "stop" is the number of the update, from 1, in which the
 run is interrupted everywhere; "back" maps a step to that which the guard goes back to behind it; "fail" is [rank, how],
-see `with_faults`. Exit codes are printed as JSON, one list a group.
+see `with_faults`; "weigh" is a file for the bytes of parameters that each process holds, see `weighing`. Exit codes are
+printed as JSON, one list a group.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -20,6 +22,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch.distributed.tensor import DTensor
 
 import mmupt.cli
 import mmupt.pipeline
@@ -71,6 +74,10 @@ def act(rank: int, group: dict[str, Any], ports: list[int]) -> None:
 
 
 def with_faults(rank: int, job: dict[str, Any]) -> None:
+    if "weigh" in job:
+        HFEngine.generate = weighing(HFEngine.generate, "sampling", job["weigh"])  # type: ignore[method-assign]
+        ShardedPolicy.logprobs = weighing(ShardedPolicy.logprobs, "row", job["weigh"])  # type: ignore[method-assign]
+        grpo.update_policy = weighing(grpo.update_policy, "update", job["weigh"])
     if "stop" in job:
         grpo.update_policy = interrupting(grpo.update_policy, job["stop"])
     if "back" in job:
@@ -89,6 +96,28 @@ def with_faults(rank: int, job: dict[str, Any]) -> None:
         grpo._digest = lambda *_: "mine"
     elif how == "asked to end":  # by SIGTERM, in its third update, and nobody else is
         grpo.update_policy = asked_to_end(grpo.update_policy, 3)
+
+
+def weighing(whole: Callable[..., Any], where: str, file: str) -> Callable[..., Any]:
+    """Bytes before and behind each call."""
+
+    def weighed(*arguments: Any, **named: Any) -> Any:
+        before = parameter_bytes()
+        found = whole(*arguments, **named)
+        with open(file, "a") as out:
+            out.write(json.dumps({"where": where, "before": before, "behind": parameter_bytes()}) + "\n")
+        return found
+
+    return weighed
+
+
+def parameter_bytes() -> int:
+    """Of all storages that a parameter lies in, shards and what is gathered for a moment alike."""
+    gc.collect()
+    tensors = [x for x in gc.get_objects() if issubclass(type(x), torch.Tensor) and isinstance(x, torch.nn.Parameter)]
+    local = [tensor.to_local() if isinstance(tensor, DTensor) else tensor for tensor in tensors]
+    storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in local if not t.is_meta}
+    return sum(storages.values())
 
 
 def interrupting(whole: Callable[..., Any], number: int) -> Callable[..., Any]:

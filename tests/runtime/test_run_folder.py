@@ -154,6 +154,18 @@ def test_resume_names_every_differing_key(tmp_path: Path) -> None:
     ]
 
 
+def test_how_processes_work_together_may_change(tmp_path: Path) -> None:
+    """Their table as their number: what is resumed is what was begun. The folder tells of the last."""
+    RunFolder.create(tmp_path, RECIPE, seed=3).close()
+    other = f'{RECIPE}\n[processes]\nlayout = "replica"\n'
+    RunFolder.resume(tmp_path, other).close()
+    assert RunLayout(tmp_path).recipe.read_text() == other
+    RunFolder.resume(tmp_path, RECIPE).close()
+    with pytest.raises(RunFolderError, match="another recipe"):
+        RunFolder.resume(tmp_path, other.replace("steps = 60", "steps = 80"))
+    assert RunLayout(tmp_path).recipe.read_text() == RECIPE
+
+
 @pytest.mark.parametrize(
     ("old", "new", "lines"),
     [

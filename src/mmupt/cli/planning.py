@@ -26,15 +26,18 @@ def plan(
         typer.Option(metavar="PATH_OR_ID", help="A config.json, a folder or an id, instead of the recipe's model."),
     ] = None,
     layout: Annotated[
-        str,
+        str | None,
         typer.Option(
-            metavar="replica|sharded", help="What several processes hold: a whole model each, or shards alone."
+            metavar="replica|sharded",
+            help="What several processes hold: a whole model each, or shards alone. [processes.layout]",
         ),
-    ] = "replica",
+    ] = None,
     tensor_parallel: Annotated[
         int | None, typer.Option(min=1, help="Cards of a vLLM, instead of rollout.vllm.tensor_parallel.")
     ] = None,
-    offload: Annotated[bool, typer.Option("--offload", help="Shards and moments in main memory.")] = False,
+    offload: Annotated[
+        bool, typer.Option("--offload", help="Shards and moments in main memory, as processes.cpu_offload says.")
+    ] = False,
     prompt_tokens: Annotated[
         int | None, typer.Option(min=1, help="Mean length of a prompt, pictures included. [prompt.max_tokens]")
     ] = None,
@@ -64,17 +67,17 @@ def plan(
     from mmupt.plan.architecture import read_architecture
     from mmupt.plan.assumptions import assume
     from mmupt.plan.gpus import make_cluster
-    from mmupt.plan.memory import Layout
     from mmupt.plan.planner import plan_recipe
     from mmupt.plan.table import as_json as plan_json
     from mmupt.plan.workload import Given
     from mmupt.recipe import load_recipe
     from mmupt.runtime.files import to_json
+    from mmupt.runtime.settings import Layout
 
     loaded = load_recipe(recipe, sets or [])
     cluster = make_cluster(gpu, gpus, nodes, gpus_per_node)
     assumptions = assume([*([f"mfu={mfu}"] if mfu is not None else []), *(assumed or [])])
-    chosen = one_of("--layout", layout, get_args(Layout))
+    chosen = one_of("--layout", layout or loaded.processes.layout, get_args(Layout))
     counts = _rows(rows or [], [stage.name for stage in loaded.stages])
     revision = loaded.model.revision if model_config is None else None
     path = model_config or loaded.model.path
@@ -86,7 +89,7 @@ def plan(
         layout=chosen,
         assumptions=assumptions,
         tensor_parallel=tensor_parallel,
-        offload=offload,
+        offload=offload or loaded.processes.cpu_offload,
         given=Given(prompt_tokens, response_tokens, picture_pixels, counts),
     )
     if as_json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -77,7 +78,7 @@ class Engines:
 
     def hf(self, loaded: LoadedModel, prompts_at_once: int, clock: PhaseClock) -> Engine:
         """The one that needs nothing but the model, whatever the settings say."""
-        return self._shared(HFEngine(loaded, prompts_at_once, clock), clock)
+        return self._shared(HFEngine(loaded, prompts_at_once, clock), clock, loaded.whole)
 
     def _of_servers(self, settings: RolloutSettings, load: Load, clock: PhaseClock) -> Callable[[LoadedModel], Engine]:
         """The first process alone knows the servers."""
@@ -89,25 +90,26 @@ class Engines:
             return lambda loaded: ServerEngine(loaded, pool, clock)
         firsts: list[ServerPool] = []
         processes.first(lambda: firsts.append(self._servers(settings, load)))
-        return lambda loaded: FirstEngine(ServerEngine(loaded, firsts[0], clock) if firsts else None, processes, clock)
+        return lambda loaded: FirstEngine(
+            ServerEngine(loaded, firsts[0], clock) if firsts else None, processes, clock, loaded
+        )
 
     def _of_vllm(self, needs: Needs, clock: PhaseClock) -> Callable[[LoadedModel], Engine]:
         """One in each process, or in so many neighbouring ones as share a copy of the model."""
-        from mmupt.engines.source import Source
         from mmupt.engines.vllm.engine import VLLMEngine
 
         host = self._vllm(needs)
-        abreast = needs.settings.tensor_parallel
-        return lambda loaded: self._shared(
-            VLLMEngine(loaded, host, clock), clock, abreast, lambda: host.start(Source.of(loaded))
-        )
+
+        def make(loaded: LoadedModel) -> Engine:
+            own = VLLMEngine(loaded, host, clock)
+            return self._shared(own, clock, own.holding, needs.settings.tensor_parallel)
+
+        return make
 
     def _shared(
-        self, own: Engine, clock: PhaseClock, abreast: int = 1, begin: Callable[[], object] | None = None
+        self, own: Engine, clock: PhaseClock, ready: Callable[[], AbstractContextManager[None]], abreast: int = 1
     ) -> Engine:
-        if self._processes.size == 1:
-            return own
-        return DividedEngine(own, self._processes, clock, abreast, begin)
+        return own if self._processes.size == 1 else DividedEngine(own, self._processes, clock, ready, abreast)
 
     def _vllm(self, needs: Needs) -> VLLMHost:
         from mmupt.engines.vllm.host import VLLMHost

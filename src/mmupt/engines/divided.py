@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from mmupt.engines.base import Engine, Request, Sampling
+from mmupt.engines.checking import keep_step
+from mmupt.models.loading import LoadedModel
 from mmupt.runtime.phases import PhaseClock
 from mmupt.runtime.processes import LostPeer, Processes
 from mmupt.types import Rollout
+
+if TYPE_CHECKING:
+    from mmupt.engines.server.engine import ServerEngine
 
 T = TypeVar("T")
 
@@ -25,21 +31,20 @@ class Done(Generic[T]):
 @dataclass(slots=True)
 class DividedEngine:
     """All processes ask for the same, at the same time; each samples its share with an engine of its own, or `abreast`
-    neighbours sample one share together. What `begin` does, all do at the same time, before any of them samples: where
-    it fails in one process, the others may be waiting for it, so nothing is said to them and the run ends."""
+    neighbours sample one share together. What `ready` makes, all make at the same time, before any of them samples, and
+    it lasts while they do: where it fails in one process, the others may be waiting for it, so nothing is said to them
+    and the run ends."""
 
     own: Engine
     processes: Processes
     clock: PhaseClock
+    ready: Callable[[], AbstractContextManager[None]] = nullcontext
     abreast: int = 1
-    begin: Callable[[], object] | None = None
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[tuple[Rollout, ...]]:
         """How long a response becomes is known to nobody, so each counts as if it became as long as it may."""
         costs = [r.encoded.length + len(r.seeds) * sampling.max_new_tokens for r in requests]
-        with self.clock("sync"):  # what the engine does in it is counted where it belongs
-            if self.begin is not None:
-                self.begin()
+        with self.clock("sync"), self.ready():  # what the engine does in it is counted where it belongs
             return self.processes.map(
                 requests, costs, lambda share: self.own.generate(share, sampling), abreast=self.abreast
             )
@@ -50,23 +55,38 @@ class DividedEngine:
 
 @dataclass(slots=True)
 class FirstEngine:
-    """All processes ask for the same, at the same time; the first one has it sampled, by whatever samples elsewhere,
-    and all have all the rollouts. The others have no engine of their own."""
+    """All processes ask for the same, at the same time; the first one has it sampled, by servers that it alone knows,
+    and all have all the rollouts. The others lend a hand where the weights of `loaded` are sharded."""
 
-    own: Engine | None
+    own: ServerEngine | None
     processes: Processes
     clock: PhaseClock
+    loaded: LoadedModel
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[tuple[Rollout, ...]]:
+        first = self.processes.first
+        comparisons: list[Callable[[], None]] = []
+
+        def sample() -> tuple[list[tuple[Rollout, ...]], int]:
+            rollouts, new = self.firsts.sample(requests, sampling)
+            comparisons.extend(new)
+            return rollouts, len(new)
+
         with self.clock("sync"):
-            return self.processes.first(lambda: self.firsts.generate(requests, sampling))
+            if first(lambda: self.firsts.needs_weights(requests)):
+                with self.loaded.lent_to_first():
+                    first(lambda: self.firsts.bring_weights())
+            rollouts, count = first(sample)
+            for number in range(count):
+                self.processes.each(comparisons[number] if comparisons else partial(keep_step, self.loaded))
+        return rollouts
 
     def release(self) -> None:
         if self.own is not None:
             self.own.release()
 
     @property
-    def firsts(self) -> Engine:
+    def firsts(self) -> ServerEngine:
         """The engine, in the first process."""
         assert self.own is not None, "only the first process has an engine"
         return self.own

@@ -12,14 +12,14 @@ from torch import Tensor
 
 from mmupt.models.families.base import Family
 from mmupt.models.loading import LoadedModel
-from mmupt.models.weights import plain_shapes, plain_weights
+from mmupt.models.weights import plain_shapes
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """A model as it is handed over. `dtype` is what a forward of the trainer's computes in; `weights` goes through the
     whole state, tensor by tensor, under the names that it has in memory and with the `shapes` that stand there under
-    these names, each time it is called."""
+    these names, each time it is called; of sharded weights in all processes at the same time."""
 
     family: Family
     config: Any
@@ -37,7 +37,7 @@ class Source:
             loaded.device,
             loaded.dtype,
             plain_shapes(model),
-            lambda: plain_weights(model),
+            loaded.weights,
         )
 
     def named(self) -> Iterator[tuple[str, Tensor]]:

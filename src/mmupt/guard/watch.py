@@ -139,7 +139,8 @@ class Watch:
             found = response_states(tools.loaded, share, tools.micro_batch_tokens)
             return found.split([group.size for group in share])
 
-        return tools.processes.map(groups, costs, states)
+        with tools.loaded.whole():
+            return tools.processes.map(groups, costs, states)
 
     def _answered(self, group: RolloutGroup, label: Label) -> Answered:
         vote = group_vote(group, self.answers, self.reward, seed=self.seed)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
-from torch import nn
+from torch import Tensor, nn
 from transformers.utils import logging as transformers_logging
 
 from mmupt.algo.attention import CAUSAL_ONLY, Attention, cannot, packed_attention
@@ -26,6 +26,9 @@ from mmupt.models.settings import ModelSettings
 from mmupt.runtime.device import autocast
 from mmupt.types import GroupSpan
 
+if TYPE_CHECKING:
+    from mmupt.models.shards import Shards
+
 _FINGERPRINT = "mmupt_tokenizer"
 """The key of config.json that says with which tokenizer a model was saved."""
 
@@ -36,7 +39,10 @@ transformers_logging.disable_progress_bar()  # a bar a shard, into the middle of
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
     """A model, its family and where it runs. Weights are fp32 (AdamW's steps at lr 1e-6 vanish in bf16 weights);
-    `dtype` is what a forward computes in."""
+    `dtype` is what a forward computes in.
+
+    Where the weights are spread over processes they lie in `shards`, and `model` has none (its parameters are on the
+    meta device) but inside `whole`. Without shards the contexts below do nothing. They are collective."""
 
     model: nn.Module
     family: Family
@@ -44,6 +50,33 @@ class LoadedModel:
     dtype: torch.dtype
     attention: AttentionKind
     pictures: PictureFeatures
+    shards: Shards | None = None
+
+    def whole(self) -> AbstractContextManager[None]:
+        """Inside, `model` computes, in each process as often as it likes: forwards without gradient. May be nested;
+        inside of it another `whole` is not collective."""
+        return nullcontext() if self.shards is None else self.shards.whole()
+
+    def whole_in_first(self) -> AbstractContextManager[None]:
+        """Inside, `model` has its weights in fp32 in the first process, in main memory: to be saved. Under LoRA the
+        adapter's alone."""
+        return nullcontext() if self.shards is None else self.shards.whole_in_first()
+
+    def lent_to_first(self) -> AbstractContextManager[None]:
+        """Inside, `model` has all its weights as a forward uses them in the first process, in main memory: to be sent
+        elsewhere."""
+        return nullcontext() if self.shards is None else self.shards.lent_to_first()
+
+    def adapter_whole(self) -> AbstractContextManager[None]:
+        """Inside, `model` has the weights of its adapter, and what is made of them there holds from then on."""
+        return nullcontext() if self.shards is None else self.shards.adapter_whole()
+
+    def weights(self) -> Iterator[tuple[str, Tensor]]:
+        """`plain_weights` of the model, one after another, so that no more than one exists at a time where they are
+        sharded. Collective there, but where the model is whole: every process takes them to the end."""
+        from mmupt.models.weights import plain_weights
+
+        return plain_weights(self.model) if self.shards is None else self.shards.weights()
 
     def autocast(self) -> AbstractContextManager[object]:
         return autocast(self.device, self.dtype)
@@ -83,16 +116,23 @@ def load_family(path: str, settings: ModelSettings) -> Family:
 
 def load_model(path: str, settings: ModelSettings, device: torch.device) -> LoadedModel:
     """The whole model, frozen parts and gradient checkpointing applied. ModelError as for `load_family`."""
+    loaded = read_model(path, settings, device)
+    loaded.model.to(device)
+    return loaded
+
+
+def read_model(path: str, settings: ModelSettings, device: torch.device, *, empty: bool = False) -> LoadedModel:
+    """The same, to be brought to `device` later: it lies in main memory; `empty`, on the meta device, and no weight was
+    read."""
     family = load_family(path, settings)
     try:
-        model = _read_weights(path, _revision(path, settings))
+        model = (_empty if empty else _read_weights)(path, _revision(path, settings))
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(_not_loaded(path, error)) from error
     family.prepare(model)
     freeze(model, family, settings)
     if settings.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
-    model.to(device)
     # transformers checkpoints in training mode only. Nothing here has dropout, so that mode is exact as well.
     model.train(settings.gradient_checkpointing)
     pictures = PictureFeatures(family, settings.picture_cache_mib * 2**20)
@@ -146,13 +186,20 @@ def save_model(loaded: LoadedModel, folder: Path) -> None:
 @torch.no_grad()
 def copy_weights(loaded: LoadedModel, folder: Path) -> None:
     """Puts the weights of a folder that `save_model` wrote into the model in memory, which stays the same object."""
-    saved = _read_weights(str(folder), None)
+    its = dict(read_saved(loaded, folder).named_parameters())
+    for name, parameter in loaded.model.named_parameters():
+        parameter.copy_(its[name])
+
+
+def read_saved(loaded: LoadedModel, folder: Path, *, empty: bool = False) -> nn.Module:
+    """The model of a folder that `save_model` wrote, in main memory, or `empty` as in `read_model`; ModelError unless
+    it fits the one in memory."""
+    saved: nn.Module = (_empty if empty else _read_weights)(str(folder), None)
     mine, its = dict(loaded.model.named_parameters()), dict(saved.named_parameters())
     for name in {**mine, **its}:
         if name not in mine or name not in its or mine[name].shape != its[name].shape:
             raise ModelError(f"{folder}: its {name} does not fit the model in memory; the folder holds another model")
-    for name, parameter in mine.items():
-        parameter.copy_(its[name])
+    return saved
 
 
 def _model_type(path: str, revision: str | None) -> str:
@@ -170,16 +217,26 @@ def _model_type(path: str, revision: str | None) -> str:
 
 def _read_weights(path: str, revision: str | None) -> Any:
     """The model in fp32, its language model's attention ours."""
+    model_class, form = _class(path, revision)
+    return model_class.from_pretrained(path, revision=revision, use_safetensors=True, **form)
+
+
+def _empty(path: str, revision: str | None) -> Any:
+    """The same without weights, on the meta device."""
+    from transformers import AutoConfig
+
+    model_class, form = _class(path, revision)
+    with torch.device("meta"):
+        return model_class._from_config(AutoConfig.from_pretrained(path, revision=revision), **form)
+
+
+def _class(path: str, revision: str | None) -> tuple[Any, dict[str, Any]]:
+    """The model's class, and what it is made with."""
     import transformers
 
     known = FAMILIES[_model_type(path, revision)]
-    return getattr(transformers, known.model_class).from_pretrained(
-        path,
-        revision=revision,
-        dtype=torch.float32,
-        attn_implementation={"text_config": PACKED, "vision_config": "sdpa"} if known.pictures else PACKED,
-        use_safetensors=True,
-    )
+    attention = {"text_config": PACKED, "vision_config": "sdpa"} if known.pictures else PACKED
+    return getattr(transformers, known.model_class), {"dtype": torch.float32, "attn_implementation": attention}
 
 
 def _revision(path: str, settings: ModelSettings) -> str | None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from mmupt.models.forward import no_grad_logprobs
 from mmupt.models.loading import LoadedModel
 from mmupt.models.lora import adapter_off, has_adapter
+from mmupt.models.shards import Shards, shards_of
 from mmupt.types import PackedBatch
 
 
@@ -55,7 +57,50 @@ class StartModel:
         for mine, its in zip(policy.parameters(), self._weights().parameters(), strict=True):
             mine.copy_(its)
 
+    def idle(self) -> None:
+        """For a process without a row, while others ask for log-probs of theirs: nothing, where each can ask alone."""
+
     def _weights(self) -> nn.Module:
         if self._frozen is None:
             self._frozen = self._read().requires_grad_(False).eval()
         return self._frozen
+
+
+class ShardedStart(StartModel):
+    """The same over processes of which each has a part of the policy: the second copy is cut as well. All of it is
+    collective, and log-probs are asked for in step."""
+
+    def __init__(self, loaded: LoadedModel, read: Callable[[], LoadedModel]) -> None:
+        """`read` gives the second copy, frozen; it is called once, if ever."""
+        super().__init__(loaded, lambda: self._copy.model)
+        self._read_shards = read
+        self._adapted = has_adapter(loaded.model)
+
+    @cached_property
+    def _copy(self) -> LoadedModel:
+        return replace(self._read_shards(), pictures=self._pictures)
+
+    @contextmanager
+    def active(self) -> Iterator[LoadedModel]:
+        if self._adapted:
+            with super().active() as start:
+                yield start
+        else:
+            yield self._copy
+
+    def logprobs(self, batch: PackedBatch, *, temperature: float, chunk: int) -> Tensor:
+        return self._shards.frozen_logprobs(batch, temperature=temperature, chunk=chunk, adapter=not self._adapted)
+
+    def idle(self) -> None:
+        self.logprobs(self._shards.nothing(), temperature=1.0, chunk=1)
+
+    def restore(self) -> None:
+        if self._adapted:
+            with self._loaded.adapter_whole():
+                super().restore()
+        else:
+            shards_of(self._loaded).fill(self._shards.plain())
+
+    @property
+    def _shards(self) -> Shards:
+        return shards_of(self._loaded if self._adapted else self._copy)

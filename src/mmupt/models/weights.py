@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,25 @@ from mmupt.models.lora import has_adapter
 _SHARD_BYTES = 4 * 2**30
 
 
-def plain_weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+def _there(parameter: Tensor) -> Tensor:
+    assert not parameter.is_meta, "the model is sharded: LoadedModel.weights gathers what it has not"
+    return parameter.detach()
+
+
+def plain_weights(model: nn.Module, whole: Callable[[Tensor], Tensor] = _there) -> Iterator[tuple[str, Tensor]]:
     """Every parameter with its name, one after another, on its device and without gradient. Low-rank adapters are added
     to the weights that they sit on, as the forward does it, unless they are switched off; the model stays as it is, and
     no more than one sum exists at a time. Tied weights appear under each of their names: vLLM packs a tied head by
-    itself, and would keep the old one."""
+    itself, and would keep the old one. `whole` gives a parameter's weights where it does not hold them itself."""
     for name, layer, parameter in _plain(model):
-        yield name, parameter.detach() if layer is None else _adapted(layer, parameter)
+        weight = whole(parameter)
+        yield name, weight if layer is None else _adapted(layer, weight)
+
+
+def plain_name(name: str) -> str:
+    """What `plain_weights` calls a parameter of a model with an adapter or without. An adapter's own have no such name,
+    and keep theirs."""
+    return name if ".lora_" in name else name.removeprefix("base_model.model.").replace(".base_layer.", ".")
 
 
 def plain_shapes(model: nn.Module) -> dict[str, list[int]]:
@@ -65,8 +77,7 @@ def _plain(model: nn.Module) -> Iterator[tuple[str, nn.Module | None, Tensor]]:
 
 
 @torch.no_grad()
-def _adapted(layer: Any, parameter: Tensor) -> Tensor:
-    weight = parameter.detach()
+def _adapted(layer: Any, weight: Tensor) -> Tensor:
     if layer.disable_adapters or layer.merged:
         return weight
     for adapter in layer.active_adapters:

@@ -78,7 +78,7 @@ def _named(before: Setting, after: Setting) -> str:
     """What differs, as the user would write it."""
     changes = []
     if after.layout != before.layout:
-        changes.append("a trainer that keeps no whole copy (--layout sharded)")
+        changes.append(f'processes.layout = "{after.layout}"')
     if after.checkpointing and not before.checkpointing:
         changes.append("model.gradient_checkpointing = true")
     if after.offload and not before.offload:

@@ -1,25 +1,24 @@
 """Bytes of a GPU, by what they hold.
 
-Numbers: n parameters, of which t are trained; s processes, one a GPU. "replica" is what mmupt does where torchrun
-starts several processes: each has the whole model in fp32, which samples and is asked for log-probs, and beside it a
-shard of what is trained, gathered layer by layer in fp32 for the update (FSDP2). "sharded" is the same with nothing
-whole anywhere: all forwards gather, in bf16 (FSDP2's mixed precision). One process has the model itself and shards
-nothing.
+Numbers: n parameters, of which t are trained; s processes, one a GPU. The layouts are those of `processes.layout`.
+"replica": each process has the whole model in fp32, which samples and is asked for log-probs, and beside it a shard of
+what is trained, gathered layer by layer in fp32 for the update (FSDP2). "sharded": shards of all weights and nothing
+whole, but for a copy in the forward's precision while the HF engine samples. One process has the model itself and
+shards nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from mmupt.models.settings import ModelSettings
 from mmupt.plan.architecture import Architecture
 from mmupt.plan.assumptions import Assumptions
 from mmupt.plan.gpus import Cluster
 from mmupt.plan.workload import StageWork
+from mmupt.runtime.settings import Layout
 
-Layout = Literal["replica", "sharded"]
 _FP32, _BF16 = 4, 2
 
 
@@ -58,13 +57,12 @@ class Setting:
     @property
     def gathered_width(self) -> int:
         """Bytes a gathered parameter travels with: FSDP2 without a mixed-precision policy gathers fp32."""
-        return _FP32 if self.layout == "replica" else self.width
+        return _FP32
 
     @property
     def stream_width(self) -> int:
-        """Bytes of a number between layers: fp32 under autocast, since embeddings are; bf16 under FSDP2's own mixed
-        precision."""
-        return self.width if self.is_split and self.layout == "sharded" else _FP32
+        """Bytes of a number between layers: fp32 under autocast, since embeddings are."""
+        return _FP32
 
     @property
     def trained(self) -> int:
@@ -119,24 +117,43 @@ def start_copy_bytes(setting: Setting, work: StageWork) -> float:
 
 def gathered_bytes(setting: Setting) -> float:
     """Whole layers that exist for a moment in an update. Split: the layer in use and the one behind it, which is
-    fetched meanwhile, and all that is in no layer (embedding, head, merger).
+    fetched meanwhile, and all that is in no layer (embedding, head, merger). Of a replica frozen weights are there
+    already.
 
     Under autocast a product keeps the bf16 copy of its weight for the backward pass: 2 n, unless checkpointing lets go
-    of it with the layer. (A single process keeps them all the same, in autocast's own cache.) FSDP2's mixed precision
-    has no such copies: what it gathers is bf16, and is gathered again.
+    of it with the layer. (A single process keeps them all the same, in autocast's own cache.)
     """
     model, is_bf16 = setting.model, setting.width == _BF16
     if not setting.is_split:
         return float(_BF16 * model.parameters * is_bf16)
-    if setting.layout == "sharded":
-        return float(_layers(model) * setting.width)
-    copies = is_bf16 * _BF16 * (_layers(model) if setting.checkpointing else model.parameters)
-    return float(copies + (0 if setting.settings.lora is not None else _FP32 * _layers(model)))
+    layers = _layers(setting)
+    copies = is_bf16 * _BF16 * (layers if setting.checkpointing else model.parameters)
+    there = setting.is_whole and setting.settings.lora is not None
+    return float(copies + (0 if there else _FP32 * (layers + _frozen_tower(setting))))
 
 
-def _layers(model: Architecture) -> int:
+def _layers(setting: Setting) -> int:
+    """The two largest layers, and what is in none."""
+    model = setting.model
     largest = max(model.layer_parameters, model.block_parameters if model.reads_pictures else 0)
     return 2 * largest + model.root_parameters
+
+
+def _frozen_tower(setting: Setting) -> int:
+    """Blocks of a tower that is frozen: where nothing is whole they are gathered with what is in no layer."""
+    model = setting.model
+    if setting.is_whole or not model.reads_pictures or model.trained(setting.settings).vision != "none":
+        return 0
+    return model.shape.vision.layers * model.block_parameters
+
+
+def whole_copy_bytes(setting: Setting) -> float:
+    """The model made whole to sample, where each process has a shard: 4 n in fp32; in bf16 2 n, and as much again for
+    the embedding, which autocast does not cast. (Norms stay fp32 too, and are left out.)"""
+    model = setting.model
+    if setting.width == _FP32:
+        return float(_FP32 * model.parameters)
+    return float(_BF16 * (model.parameters + model.embedding_parameters))
 
 
 def reduced_bytes(setting: Setting) -> float:
@@ -237,7 +254,7 @@ def kv_capacity_tokens(setting: Setting, work: StageWork) -> float:
         told = work.rollout.vllm.kv_cache_mib
         room = engine_budget_bytes(setting, work) - engine_weight_bytes(setting) - setting.assumptions.engine_gb * 1e9
         return max(0.0, room if told is None else min(room, told * 2**20)) / kv_bytes_per_token(setting)
-    resting = sum(resting_parts(setting, work).values()) + _cast_copy(setting)
+    resting = sum(resting_parts(setting, work).values()) + _while_sampling(setting)
     return max(0.0, _limit(setting) - resting) / kv_bytes_per_token(setting)
 
 
@@ -250,7 +267,7 @@ def resting_parts(setting: Setting, work: StageWork) -> dict[str, float]:
         "CUDA, NCCL": setting.assumptions.runtime_gb * 1e9,
         "weights, fp32": whole + shards,
         "AdamW's moments": optimizer_bytes(setting) * (sharded if setting.is_split else 1.0),
-        "start model": start_copy_bytes(setting, work),
+        "start model": start_copy_bytes(setting, work) * (1.0 if setting.is_whole else sharded),
     }
 
 
@@ -279,7 +296,7 @@ def logprob_memory(setting: Setting, work: StageWork) -> PhaseMemory | None:
         "gradients": 0.0 if offloaded else gradient_bytes(setting),
         "layers, whole for a moment": _cast_copy(setting)
         if setting.is_whole
-        else _layers(setting.model) * setting.width,
+        else _layers(setting) * (_FP32 + (_BF16 if setting.width == _BF16 else 0)) + _FP32 * _frozen_tower(setting),
         "activations": max(_layer_bytes(setting, work)),
         "logits": logits_bytes(setting, work),
     }
@@ -304,8 +321,6 @@ def rollout_memory(setting: Setting, work: StageWork) -> PhaseMemory | None:
     if work.rollout is None:
         return None
     parts = resting_parts(setting, work)
-    if not setting.is_whole and work.rollout.engine == "hf":
-        parts["layers, whole for a moment"] = float(_layers(setting.model) * setting.width)
     one_group = kv_bytes_per_token(setting) * (work.longest.prompt + work.longest.sampled)
     if work.rollout.engine == "vllm":
         weights, overhead = engine_weight_bytes(setting), setting.assumptions.engine_gb * 1e9
@@ -315,8 +330,7 @@ def rollout_memory(setting: Setting, work: StageWork) -> PhaseMemory | None:
         parts |= {"vLLM's weights": weights, "vLLM's own": overhead, "keys and values": cache}
     else:
         groups = min(work.rollout.prompts_at_once, groups_on_an_engine(setting, work))
-        if setting.is_whole:
-            parts["layers, whole for a moment"] = _cast_copy(setting)
+        parts["layers, whole for a moment" if setting.is_whole else "whole copy"] = _while_sampling(setting)
         parts["keys and values"] = groups * one_group
     return PhaseMemory(parts, _limit(setting))
 
@@ -324,6 +338,10 @@ def rollout_memory(setting: Setting, work: StageWork) -> PhaseMemory | None:
 def groups_on_an_engine(setting: Setting, work: StageWork) -> int:
     engines = max(1, setting.processes // setting.tensor_parallel)
     return -(-work.groups // engines)
+
+
+def _while_sampling(setting: Setting) -> float:
+    return _cast_copy(setting) if setting.is_whole else whole_copy_bytes(setting)
 
 
 def _cast_copy(setting: Setting) -> float:

@@ -10,11 +10,12 @@ from mmupt.plan.advice import advice_for
 from mmupt.plan.architecture import Architecture
 from mmupt.plan.assumptions import Assumptions
 from mmupt.plan.gpus import Cluster
-from mmupt.plan.memory import Layout, Setting, memories
+from mmupt.plan.memory import Setting, memories
 from mmupt.plan.stage import StagePlan, fewest_as_fast, smallest_that_fits
 from mmupt.plan.times import phase_times
 from mmupt.plan.workload import Given, StageWork, not_counted, stage_work, training_stages
 from mmupt.recipe import Recipe
+from mmupt.runtime.settings import Layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +46,14 @@ def plan_recipe(
     model_path: str,
     cluster: Cluster,
     *,
-    layout: Layout = "replica",
+    layout: Layout | None = None,
     assumptions: Assumptions | None = None,
     tensor_parallel: int | None = None,
-    offload: bool = False,
+    offload: bool | None = None,
     given: Given | None = None,
 ) -> Plan:
-    """ConfigError where the recipe trains nothing, or the engine's cards do not divide a node's."""
+    """Layout and offload are the recipe's `[processes]`, unless they are given. ConfigError where the recipe trains
+    nothing, or the engine's cards do not divide a node's."""
     stages = training_stages(recipe)
     if not stages:
         raise ConfigError("a plan is about training, and the recipe has no stage of kind sft, rl, upt or dpo")
@@ -59,10 +61,10 @@ def plan_recipe(
         model,
         recipe.model,
         cluster,
-        layout,
+        layout or recipe.processes.layout,
         assumptions or Assumptions(),
         checkpointing=recipe.model.gradient_checkpointing,
-        offload=offload,
+        offload=recipe.processes.cpu_offload if offload is None else offload,
     )
     plans = []
     for stage in stages:

@@ -31,9 +31,8 @@ def head(plan: Plan) -> list[str]:
         f"{plan.recipe.name} on {setting.cluster.name}: {plan.model_path}, {_count(plan.model.parameters)} parameters, "
         f"{_count(trained)} {how}",
         {
-            "replica": "each process holds the whole model in fp32 and a shard of what is trained, as mmupt does",
-            "sharded": "weights, gradients and moments are sharded, and nothing is whole anywhere: mmupt does not do "
-            "that yet",
+            "replica": "each process holds the whole model in fp32, and a shard of what is trained",
+            "sharded": "all weights, gradients and moments are sharded; a copy is whole while the HF engine samples",
         }[setting.layout]
         if setting.is_split
         else "one process, nothing is sharded",

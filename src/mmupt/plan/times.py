@@ -24,6 +24,7 @@ from mmupt.plan.memory import (
     kv_capacity_tokens,
     optimizer_bytes,
     weight_bytes,
+    whole_copy_bytes,
 )
 from mmupt.plan.workload import StageWork
 
@@ -123,7 +124,7 @@ def decode_seconds(
     is_hf = work.rollout.engine == "hf"
     weights = decoded_parameters(setting.model)
     read = setting.width * weights / setting.tensor_parallel
-    if is_hf and setting.is_whole:
+    if is_hf and setting.is_whole:  # fp32, cast for each step; what is made whole to sample is in its precision
         read = weights * (_FP32 if setting.width == _FP32 else 2 * _FP32)
     keys = tokens * (prompt / (size if is_hf else 1.0) + mean / 2) * kv_bytes_per_token(setting)
     memory = (steps * read + keys) / (gpu.memory_gb_s * 1e9 * assumed.decode_bandwidth)
@@ -132,12 +133,7 @@ def decode_seconds(
     beside = assumed.decode_overhead_ms * 1e-3 if not is_hf else assumed.hf_overhead_ms * 1e-3 * shape.layers
     if setting.tensor_parallel > 1:
         beside += 2 * shape.layers * 2 * assumed.hop_us * 1e-6
-    fetch = 0.0
-    if is_hf and not setting.is_whole:  # every step gathers every layer
-        fetch = ring_seconds(setting, setting.gathered_width * setting.model.parameters)
-    seconds = max(memory, compute) + steps * (beside + fetch)
-    if steps * fetch > seconds / 2:
-        return seconds, "gathering weights for every token"
+    seconds = max(memory, compute) + steps * beside
     if steps * beside > seconds / 2:
         return seconds, "what a decoding step costs beside arithmetic"
     return seconds, "arithmetic" if compute > memory else "bandwidth of GPU memory"
@@ -175,7 +171,7 @@ def _vote(setting: Setting, work: StageWork) -> PhaseTime:
 
 
 def _pass(setting: Setting, work: StageWork, phase: str, share: float) -> PhaseTime:
-    """Log-probs without gradient of `share` of the groups: a forward; where nothing is whole each row gathers b n."""
+    """Log-probs without gradient of `share` of the groups: a forward; where nothing is whole each row gathers 4 n."""
     groups = busiest_groups(setting, round(work.groups * share))
     flops = groups * packed_forward(setting.model.shape, work.usual).total
     fetched = 0.0 if setting.is_whole else rows_of(work, groups) * _gather_seconds(setting, setting.model.parameters)
@@ -184,9 +180,9 @@ def _pass(setting: Setting, work: StageWork, phase: str, share: float) -> PhaseT
 
 
 def _update(setting: Setting, work: StageWork) -> list[PhaseTime]:
-    """Forward and backward of every group. A row gathers the trained weights for each of the two, and adds up
-    gradients in fp32 (4 t); offloaded shards come from main memory for each, 4 t / s. With checkpointing the
-    backward pass computes each layer's forward again."""
+    """Forward and backward of every group. A row gathers the trained weights for each of the two, where nothing is
+    whole all weights, and adds up gradients in fp32 (4 t); offloaded shards come from main memory for each. With
+    checkpointing the backward pass computes each layer's forward again."""
     groups = busiest_groups(setting, work.groups_per_update) * work.updates
     rows = rows_of(work, groups // work.updates) * work.updates
     model = setting.model
@@ -196,7 +192,7 @@ def _update(setting: Setting, work: StageWork) -> list[PhaseTime]:
     moved = setting.trained if setting.is_whole else model.parameters
     gather = rows * _gather_seconds(setting, moved) if setting.is_split else 0.0
     reduce = rows * _reduce_seconds(setting) if setting.is_split else 0.0
-    shards = _FP32 * setting.trained / setting.processes / (setting.assumptions.pcie_gb_s * 1e9)
+    shards = _FP32 * moved / setting.processes / (setting.assumptions.pcie_gb_s * 1e9)
     offload = 2 * rows * shards if setting.offload and setting.is_split else 0.0
     layers = rows * _num_layers(setting)
     ahead = train_seconds(setting, groups * forward.total, layers)
@@ -259,15 +255,18 @@ def _optimiser(setting: Setting, work: StageWork) -> PhaseTime:
 
 def _handover(setting: Setting, work: StageWork) -> PhaseTime:
     """New weights to the engine, once a step. Every trained number is gathered by every process, tensor after tensor:
-    4 t bytes into the plain model, or b n into the engine where nothing is whole. This does not shrink with s."""
+    4 t bytes into the plain model; where nothing is whole 4 n for an engine with weights of its own, and b n for a
+    copy to sample with. This does not shrink with s."""
     if not setting.is_split:
         if work.rollout is None or work.rollout.engine != "vllm":
             return PhaseTime("hand-over", 0.0, "")
         seconds = (_FP32 + setting.width) * setting.model.parameters / (setting.cluster.gpu.memory_gb_s * 1e9)
         return PhaseTime("hand-over", seconds, "bandwidth of GPU memory")
-    num_bytes = _FP32 * setting.trained if setting.is_whole else setting.width * setting.model.parameters
-    if not setting.is_whole and work.rollout is None:
-        return PhaseTime("hand-over", 0.0, "")
+    num_bytes = float(_FP32 * setting.trained)
+    if not setting.is_whole:
+        if work.rollout is None:
+            return PhaseTime("hand-over", 0.0, "")
+        num_bytes = whole_copy_bytes(setting) if work.rollout.engine == "hf" else _FP32 * setting.model.parameters
     seconds = ring_seconds(setting, num_bytes) + _TENSORS_A_LAYER * _num_layers(setting) * _latency(setting)
     return PhaseTime("hand-over", seconds, "gathering every weight on every GPU")
 

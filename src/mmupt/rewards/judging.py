@@ -55,7 +55,8 @@ def p_yes(asked: Sequence[tuple[Prompt, str]], template: str, tools: Tools) -> l
     encoded = [_encoded(encoder, prompt, answer, template) for prompt, answer in asked]
     items = {i: PackItem(prompt, words) for i, prompt in enumerate(encoded) if prompt is not None}
     costs = [item.length for item in items.values()]
-    found = tools.processes.map(list(items.values()), costs, lambda share: _p_yes(share, tools))
+    with tools.loaded.whole():
+        found = tools.processes.map(list(items.values()), costs, lambda share: _p_yes(share, tools))
     sure = [0.0] * len(asked)
     for i, probability in zip(items, found, strict=True):
         sure[i] = probability

@@ -24,7 +24,8 @@ def token_means(
     """
     items = [PackItem(group.encoded, [rollout.token_ids for rollout in group.rollouts]) for group in groups]
     costs = [item.length for item in items]
-    return tools.processes.map(items, costs, lambda share: _token_means(share, tools, what))
+    with tools.loaded.whole():
+        return tools.processes.map(items, costs, lambda share: _token_means(share, tools, what))
 
 
 def _token_means(items: Sequence[PackItem], tools: Tools, what: Literal["entropy", "certainty"]) -> list[list[float]]:

@@ -82,7 +82,7 @@ class RunFolder(RunLayout):
 
     @classmethod
     def resume(cls, path: Path, recipe_toml: str) -> Self:
-        """The run that was begun in `path`, to go on with the same resolved recipe.
+        """The run that was begun in `path`, to go on with the same resolved recipe, but for `[processes]`.
 
         Raises RunFolderError where there is no run, where another process holds it, or where the recipe differs; then
         it lists each differing key with its old and new value.
@@ -178,18 +178,25 @@ def _require_vacant(layout: RunLayout, names: set[str]) -> None:
         )
 
 
+_WORKERS = "processes"
+"""The table that says how processes work together. Like their number it may change: nothing that comes of it does."""
+
+
 def _require_same_recipe(layout: RunLayout, recipe_toml: str) -> None:
     try:
         old = tomllib.loads(layout.recipe.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RunFolderError(f"{layout.recipe}: damaged ({error}); start a new run") from error
-    differences = recipe_differences(old, tomllib.loads(recipe_toml))
+    new = tomllib.loads(recipe_toml)
+    differences = recipe_differences(*({**recipe, _WORKERS: {}} for recipe in (old, new)))
     if differences:
         listed = "\n".join(f"  - {line}" for line in differences)
         raise RunFolderError(
             f"{layout.root}: was begun with another recipe; "
             f"resume with the same one, or start a new run elsewhere\n{listed}"
         )
+    if old != new:
+        write_text(layout.recipe, recipe_toml)
 
 
 def _versions() -> dict[str, str | None]:

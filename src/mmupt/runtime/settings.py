@@ -3,17 +3,23 @@ say, and may change whenever a run is resumed). `[checkpoints]`: which checkpoin
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from mmupt.settings import Settings
 
+Layout = Literal["replica", "sharded"]
+
 
 class ProcessSettings(Settings):
-    """Read where more than one process runs. `timeout_minutes` bounds how long processes wait for each other inside a
-    step. `cpu_offload` keeps the shards of weights, gradients and AdamW's moments in main memory. With
-    `reshard_after_forward` a layer's gathered weights are given up behind its forward, and gathered again for its
-    backward pass."""
+    """Read where more than one process runs, and free to change when a run is resumed. `layout`: each process has its
+    part of all weights and no more ("sharded"), or beside its part of what is trained the whole model ("replica").
+    `timeout_minutes` bounds how long processes wait for each other inside a step. `cpu_offload` keeps the shards of
+    weights, gradients and AdamW's moments in main memory. With `reshard_after_forward` a layer's gathered weights are
+    given up behind its forward, and gathered again for its backward pass."""
 
+    layout: Layout = "sharded"
     timeout_minutes: int = Field(default=30, ge=1)
     cpu_offload: bool = False
     reshard_after_forward: bool = True

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from torch import nn
-
 from mmupt.data.settings import PromptSettings
 from mmupt.engines.base import Engine
 from mmupt.engines.choice import Engines
 from mmupt.engines.settings import RolloutSettings
 from mmupt.models.encoding import PromptEncoder
 from mmupt.models.loading import LoadedModel
-from mmupt.models.start import StartModel
+from mmupt.models.start import ShardedStart, StartModel
 from mmupt.preflight import Preflight, load_made_rows
 from mmupt.recipe import Recipe
 from mmupt.rewards.tools import Tools
@@ -40,7 +38,7 @@ class Work:
     context: StageContext
     model: LoadedModel
     path: str
-    read_again: Callable[[], nn.Module]
+    read_again: Callable[[], LoadedModel]
     engines: Engines
     rehearsal: bool = False
 
@@ -64,7 +62,9 @@ class Work:
 
     def start(self) -> StartModel:
         """The model as the stage finds it, to be asked again later."""
-        return StartModel(self.model, self.read_again)
+        if self.model.shards is not None:
+            return ShardedStart(self.model, self.read_again)
+        return StartModel(self.model, lambda: self.read_again().model)
 
     def tools(
         self,

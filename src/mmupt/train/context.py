@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmupt.models.loading import LoadedModel, copy_weights, save_model
+from mmupt.models.loading import LoadedModel, save_model
 from mmupt.models.lora import has_adapter
 from mmupt.runtime.checkpoints import (
     begin_checkpoint,
@@ -81,7 +81,8 @@ class StageContext:
                     save_tensors(folder / _REWARD, dict(reward))
 
         folder = self.run.checkpoint(self.stage, step)
-        seal = begin_checkpoint(folder, write, {"step": step, **state}, self.processes)
+        with policy.loaded.whole_in_first():
+            seal = begin_checkpoint(folder, write, {"step": step, **state}, self.processes)
 
         def finish() -> None:
             seal()
@@ -100,7 +101,8 @@ class StageContext:
             if not self.checkpoints.keep_at_end:
                 prune(self.run.checkpoints(self.stage), 1)
 
-        self.processes.first(save)
+        with loaded.whole_in_first():
+            self.processes.first(save)
         return folder
 
     def restore(
@@ -115,8 +117,7 @@ class StageContext:
         if self.resumed is None:
             return None
         if has_adapter(policy.loaded.model):
-            _load_adapter(policy.loaded, self.resumed)
-            policy.take_over()
+            policy.read(self.resumed)
         policy.load_optimizer(self.resumed, optimizer)
         if load_reward is not None and (self.resumed / _REWARD).exists():
             load_reward(load_tensors(self.resumed / _REWARD))  # type: ignore[arg-type]
@@ -127,16 +128,5 @@ class StageContext:
         self.saving.wait()
         folder = self.run.checkpoint(self.stage, step)
         self.processes.first(lambda: verify_checkpoint(folder))
-        if has_adapter(policy.loaded.model):
-            _load_adapter(policy.loaded, folder)
-        else:
-            copy_weights(policy.loaded, folder)
-        policy.take_over()
+        policy.read(folder)
         policy.load_optimizer(folder, optimizer)
-
-
-def _load_adapter(loaded: LoadedModel, folder: Path) -> None:
-    from peft import set_peft_model_state_dict
-    from safetensors.torch import load_file
-
-    set_peft_model_state_dict(loaded.model, load_file(folder / "adapter_model.safetensors"))

@@ -102,7 +102,7 @@ def accumulate_gradients(
     policy's parameters. Returns the loss, and means over the pairs for metrics, as far as the rows of this process
     make them up; a pair counts into `reward/accuracy` where its chosen response has the larger reward."""
     totals = torch.zeros(len(_METRICS), device=policy.loaded.device)
-    for batch, _ in policy.rows(items, stage.micro_batch_tokens, clock):
+    for batch, _ in policy.rows(items, stage.micro_batch_tokens, clock, reference):
         num_tokens = batch.target_T.shape[0]
         with clock("reference", num_tokens):
             reference_T = reference.logprobs(batch, temperature=1.0, chunk=stage.logprob_chunk)

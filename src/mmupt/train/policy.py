@@ -12,22 +12,27 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mmupt.algo.logprobs import TokenLogprobs
 from mmupt.algo.packing import PackItem, pack, plan_ranks
-from mmupt.models.forward import policy_logprobs
-from mmupt.models.loading import LoadedModel
-from mmupt.models.sharding import ShardedModel
+from mmupt.models.forward import no_grad_logprobs, policy_logprobs
+from mmupt.models.loading import LoadedModel, copy_weights
+from mmupt.models.lora import has_adapter, read_adapter
+from mmupt.models.sharding import Replica, ShardedModel
+from mmupt.models.shards import shards_of
+from mmupt.models.start import StartModel
 from mmupt.runtime.phases import PhaseClock
 from mmupt.runtime.processes import ALONE, Processes
 from mmupt.runtime.settings import ProcessSettings
 from mmupt.runtime.tensors import load_tensors, save_tensors
 from mmupt.train.shards import SHARDS, read_shards, write_shards
 from mmupt.types import PackedBatch
+
+T = TypeVar("T")
 
 _OPTIMIZER = "optimizer.safetensors"
 
@@ -57,14 +62,23 @@ class Policy:
         return plan[self.processes.rank]
 
     def rows(
-        self, items: Sequence[PackItem], budget: int, clock: PhaseClock
+        self, items: Sequence[PackItem], budget: int, clock: PhaseClock, beside: StartModel | None = None
     ) -> Iterator[tuple[PackedBatch, list[int]]]:
         """Those rows packed, each with the indices of its groups in the order they were packed. To be taken to the end:
-        behind its last row a process keeps step with those that have one more."""
+        behind its last row a process keeps step with those that have one more. `beside` is the model whose log-probs
+        are asked for in front of the policy's."""
         for row in self.share(items, budget):
             with clock("pack"):
                 batch = pack([items[i] for i in row])
             yield batch, row
+
+    def in_step(self, rows: Sequence[T]) -> Iterator[T]:
+        """Rows to be forwarded without gradient, by `frozen_logprobs`, each once; to be taken to the end."""
+        yield from rows
+
+    def frozen_logprobs(self, batch: PackedBatch, *, temperature: float, chunk: int) -> Tensor:
+        """Of one row, without gradient, f32[T]."""
+        return no_grad_logprobs(self.loaded, batch, temperature=temperature, chunk=chunk)
 
     def blame(self, loss: float, prompts: Iterable[str]) -> Iterator[str]:
         """Names of the prompts that a gradient which is not finite comes from: those of the processes whose own share
@@ -81,6 +95,18 @@ class Policy:
 
     def take_over(self) -> None:
         """The weights of `loaded`, which somebody has changed, are those to train."""
+
+    def read(self, folder: Path) -> None:
+        """Weights of a folder that was saved of this policy before, or those of its adapter."""
+        if has_adapter(self.loaded.model):
+            with self.loaded.adapter_whole():
+                read_adapter(self.loaded, folder)
+        else:
+            self._read_whole(folder)
+        self.take_over()
+
+    def _read_whole(self, folder: Path) -> None:
+        copy_weights(self.loaded, folder)
 
     def save_optimizer(self, folder: Path, optimizer: torch.optim.Optimizer) -> None:
         """Into a checkpoint's folder."""
@@ -101,13 +127,14 @@ class Policy:
 
 
 class ShardedPolicy(Policy):
-    """In many. `loaded` is a whole copy in each process, the same in all of them, and behind until `publish`."""
+    """In many, whose shards are moved. Of a replica `loaded` is whole in each process, the same in all of them, and
+    behind until `publish`; else it has no weights but those that it gathers for a while."""
 
     def __init__(self, loaded: LoadedModel, processes: Processes, settings: ProcessSettings) -> None:
         super().__init__(loaded, processes)
         mesh = processes.mesh(loaded.device)
         assert mesh is not None, "several processes have a mesh"
-        self._sharded = ShardedModel(loaded, mesh, settings)
+        self._sharded: ShardedModel = loaded.shards or Replica(loaded, mesh, settings)
 
     @property
     def trained(self) -> Mapping[str, nn.Parameter]:
@@ -119,13 +146,33 @@ class ShardedPolicy(Policy):
         return self._sharded.logprobs(batch, temperature=temperature, chunk=chunk, entropy=entropy)
 
     def rows(
-        self, items: Sequence[PackItem], budget: int, clock: PhaseClock
+        self, items: Sequence[PackItem], budget: int, clock: PhaseClock, beside: StartModel | None = None
     ) -> Iterator[tuple[PackedBatch, list[int]]]:
         plan = plan_ranks([item.length for item in items], budget, self.processes.size)
         yield from super().rows(items, budget, clock)
         for _ in range(max(map(len, plan)) - len(plan[self.processes.rank])):
             with clock("sync"):
+                if beside is not None:
+                    beside.idle()
                 self._sharded.idle()
+
+    def in_step(self, rows: Sequence[T]) -> Iterator[T]:
+        shards = self.loaded.shards
+        most = max(self.processes.gather(len(rows))) if shards is not None else 0
+        yield from rows
+        for _ in range(most - len(rows)):
+            shards_of(self.loaded).frozen_idle()
+
+    def frozen_logprobs(self, batch: PackedBatch, *, temperature: float, chunk: int) -> Tensor:
+        if (shards := self.loaded.shards) is not None:
+            return shards.frozen_logprobs(batch, temperature=temperature, chunk=chunk)
+        return super().frozen_logprobs(batch, temperature=temperature, chunk=chunk)
+
+    def _read_whole(self, folder: Path) -> None:
+        if (shards := self.loaded.shards) is not None:
+            shards.read(folder, self.processes)
+        else:
+            super()._read_whole(folder)
 
     def publish(self) -> None:
         self._sharded.publish()

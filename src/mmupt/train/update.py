@@ -16,7 +16,6 @@ from torch import Tensor
 
 from mmupt.algo.losses import LossTerms, Totals, grpo_loss, highest_covariance, token_weights
 from mmupt.algo.packing import PackItem, pack, plan_micro_batches
-from mmupt.models.forward import no_grad_logprobs
 from mmupt.models.start import StartModel
 from mmupt.runtime.phases import PhaseClock
 from mmupt.runtime.processes import Processes
@@ -173,7 +172,7 @@ def accumulate_gradients(
     chunk, temperature, device = stage.logprob_chunk, stage.rollout.temperature, policy.loaded.device
     loss = torch.zeros((), device=device)
     chosen = forwarded(stage, scored, reference)
-    for batch, row in policy.rows([scored[i].item for i in chosen], stage.micro_batch_tokens, clock):
+    for batch, row in policy.rows([scored[i].item for i in chosen], stage.micro_batch_tokens, clock, reference):
         members = [chosen[c] for c in row]
         num_tokens = batch.target_T.shape[0]
         reference_T = None
@@ -263,13 +262,10 @@ def _old_logprobs(
     """Log-probs f32[its tokens] of the groups `needed` under the policy that is about to move; None for the others:
     those of the first update, which takes them while the policy still stands, those that no update forwards, and those
     that another process does."""
-    loaded = policy.loaded
     old: list[Tensor | None] = [None] * len(scored)
-    for batch, members in _micro_batches(stage, scored, needed, clock):
+    for batch, members in policy.in_step(list(_micro_batches(stage, scored, needed, clock))):
         with clock("old", batch.target_T.shape[0]):
-            logprobs_T = no_grad_logprobs(
-                loaded, batch, temperature=stage.rollout.temperature, chunk=stage.logprob_chunk
-            )
+            logprobs_T = policy.frozen_logprobs(batch, temperature=stage.rollout.temperature, chunk=stage.logprob_chunk)
         for i, piece in zip(members, logprobs_T.split([scored[i].tokens for i in members]), strict=True):
             old[i] = piece
     return old

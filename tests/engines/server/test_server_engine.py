@@ -13,7 +13,6 @@ import pytest
 import torch
 from tests.engines.server.conftest import SAMPLING, Running, shake, tokens
 
-from mmupt.engines import source
 from mmupt.engines.base import Request
 from mmupt.engines.hf import HFEngine
 from mmupt.engines.server import desk, facts, secret
@@ -21,6 +20,7 @@ from mmupt.engines.server.engine import ServerEngine
 from mmupt.engines.server.pool import ServerPool, divided
 from mmupt.engines.settings import ServerSettings
 from mmupt.errors import ConfigError, EngineError, RunFolderError
+from mmupt.models import weights as model_weights
 from mmupt.models.loading import LoadedModel
 from mmupt.models.lora import adapter_off, attach_adapter
 from mmupt.models.settings import LoraSettings
@@ -249,8 +249,8 @@ class TestTrouble:
         pool_of: PoolOf,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        whole = source.plain_weights
-        monkeypatch.setattr(source, "plain_weights", lambda model: iter(list(whole(model))[:-1]))
+        whole = model_weights.plain_weights
+        monkeypatch.setattr(model_weights, "plain_weights", lambda model: iter(list(whole(model))[:-1]))
         with pytest.raises(EngineError, match="1 weights have not come"):
             ServerEngine(tiny, pool_of(servers(1))).generate(requests, SAMPLING)
 

@@ -73,10 +73,14 @@ class ServerPool:
         self._dtype: torch.dtype | None = None
         self._ending = Event()
 
+    def holds(self, holder: object) -> bool:
+        """Whether what is generated comes from the weights of this one, as they were when it was last held."""
+        return self._holder is holder
+
     def hold(self, holder: object, source: Source) -> None:
         """What is generated from now on comes from the weights of `source`, as they are. Nothing is done where `holder`
         was the last to ask and `let_go` has not been called since. EngineError where no server takes them."""
-        if self._holder is holder:
+        if self.holds(holder):
             return
         self._holder = None
         self._hello = {
