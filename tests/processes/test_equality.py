@@ -56,7 +56,7 @@ def test_one_two_and_four_processes_train_the_same(
     assert "ranks" not in read_metrics(runs[1] / "metrics.jsonl")[-1]
 
 
-@pytest.mark.slow  # 25 s on two cores
+@pytest.mark.slow  # 20 s on two cores
 def test_four_processes_that_hold_nothing_whole_train_the_same(
     recipe: Recipe, work: Work, tmp_path: Path, tiny_folder: Path
 ) -> None:

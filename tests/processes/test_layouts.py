@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Any
 
 import pytest
 from safetensors.torch import load_file
-from tests.processes.conftest import REPLICA, SHARDED, UPT, Group
+from tests.processes.conftest import REPLICA, SHARDED, UPT, Group, apart, weights
 
+from mmupt.evals.records import read_records
 from mmupt.runtime.layout import RunLayout
 
 pytestmark = pytest.mark.timeout(900)  # processes that wait for each other suffer most on a machine that is busy
@@ -71,6 +73,34 @@ def test_folders_are_the_same_bytes(recipe: Recipe, work: Work, tmp_path: Path) 
             assert any(file.endswith(".safetensors") for file in alone)
             for other in others:
                 assert other == alone, (name, step)
+
+
+@pytest.mark.slow  # 25 s on two cores
+def test_an_averaged_teacher_and_stages_with_adapters(recipe: Recipe, work: Work, tmp_path: Path) -> None:
+    """The average is shards where the policy is, and whole in a checkpoint, from which either layout goes on. Of two
+    stages with an adapter each the second begins where the first has ended, and is measured behind it."""
+    reward = {"name": "combined", "terms": [{"name": "random"}, {"name": "ema_vote"}]}
+    average = recipe("average", {**UPT, "steps": 3, "reward": reward}, checkpoints={"keep_at_end": True})
+    stages = [{**UPT, "name": name, "steps": 1, "algo": {"kl_coef": 0.5}} for name in ("first", "second")]
+    measured = {"samples": 1, "max_new_tokens": 6, "prompts_at_once": 3, "data": {"path": "world:test"}}
+    adapters = recipe("adapters", *stages, model={"lora": {"rank": 4}}, evaluation=measured)
+    runs = {(name, size): tmp_path / f"{name}-{size}" for name in ("average", "adapters") for size in (1, 2)}
+    one = Group(1).run(average, runs["average", 1]).run(adapters, runs["adapters", 1])
+    two = Group(2).run(adapters, runs["adapters", 2], *SHARDED).run(average, runs["average", 2], *SHARDED, stop=3)
+    alone, together = work(one, two)
+    assert set(alone.codes) == {0} and set(together.codes) == {130}, (alone.said, together.said)
+    average_of = [load_file(RunLayout(runs["average", n]).checkpoint("upt", 2) / "reward.safetensors") for n in (1, 2)]
+    assert apart(*average_of) < 1e-6, "of every weight, whole"
+    for layout in (REPLICA, SHARDED):
+        shutil.copytree(runs["average", 2], tmp_path / layout[-1])
+    for ended in work(*(Group(2).run(average, tmp_path / x[-1], "--resume", *x) for x in (REPLICA, SHARDED))):
+        assert set(ended.codes) == {0}, ended.said
+    for layout in (REPLICA, SHARDED):
+        assert apart(weights(runs["average", 1], "upt"), weights(tmp_path / layout[-1], "upt")) < 1e-5
+    assert apart(weights(runs["adapters", 1], "second"), weights(runs["adapters", 2], "second")) < 1e-5
+    assert apart(weights(runs["adapters", 1], "second"), weights(runs["adapters", 1], "first")) > 1e-5
+    answers = [read_records(RunLayout(runs["adapters", n]).eval_parquet("second"), ["id", "samples"]) for n in (1, 2)]
+    assert answers[0] == answers[1] and len(answers[0]) == 5
 
 
 def _heaviest(file: Path) -> dict[str, tuple[int, int]]:
