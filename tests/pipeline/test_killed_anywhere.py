@@ -27,7 +27,7 @@ MOMENTS = {
         ("mmupt.train.context", "save_model"),
         ("mmupt.runtime.checkpoints", "_seal"),
         ("mmupt.runtime.checkpoints", "_fingerprint"),
-        ("mmupt.runtime.checkpoints", "_put_in_place"),
+        ("mmupt.runtime.checkpoints", "put_in_place"),
         ("mmupt.runtime.checkpoints", "sync"),
     ],
     "evaluation": [("mmupt.evals.answering", "_answer"), ("mmupt.evals.answering", "_write_part")],

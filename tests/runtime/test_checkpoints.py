@@ -157,9 +157,9 @@ def test_everything_is_forced_to_disk_before_it_takes_its_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events: list[str] = []
-    real = module._put_in_place
+    real = module.put_in_place
     monkeypatch.setattr(module, "sync", lambda path: events.append(path.name.partition(".tmp-")[0]))
-    monkeypatch.setattr(module, "_put_in_place", lambda *paths: (events.append("RENAME"), real(*paths)))
+    monkeypatch.setattr(module, "put_in_place", lambda *paths: (events.append("RENAME"), real(*paths)))
     save(tmp_path, 20)
     before = events[: events.index("RENAME")]
     assert set(before) == {"adapter", "model.safetensors", "empty.txt", "state.json", "manifest.json", "step-000020"}

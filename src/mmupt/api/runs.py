@@ -45,9 +45,9 @@ class Run:
     @property
     def model(self) -> Path | None:
         """The Hugging Face folder of the newest model that a stage has handed on, None where none has trained."""
-        state = RunLayout(self.folder).root / "checkpoints"
-        finished = [path.parent for path in state.glob("*/*/state.json") if _finished(path)]
-        return max(finished, key=lambda path: (path / "state.json").stat().st_mtime_ns, default=None)
+        from mmupt.export.source import trained_model
+
+        return trained_model(self.folder)
 
     def groups(self, stage: str, step: int) -> list[dict[str, object]]:
         """What was sampled, voted and rewarded in a step, counted from 1: one record a group, as `mmupt watch` shows it
@@ -215,7 +215,3 @@ def _shown(quiet: bool) -> Iterator[None]:
     with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
         yield
     sys.stdout.flush()
-
-
-def _finished(state: Path) -> bool:
-    return bool(json.loads(state.read_text(encoding="utf-8")).get("finished"))

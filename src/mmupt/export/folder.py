@@ -12,6 +12,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from mmupt.errors import ModelError
+from mmupt.runtime.checkpoints import put_in_place
 from mmupt.runtime.files import sync
 
 MARK = "mmupt_export.json"
@@ -48,24 +49,14 @@ def check_room(out: Path, needed: int) -> None:
 def new_folder(out: Path) -> Iterator[Path]:
     """Yields an empty folder beside `out`; once the block has filled it and ended well, it takes the place of `out`.
     After an error it is gone and `out` is as it was. ModelError where the disk refuses."""
-    temporary, older = (out.with_name(f"{out.name}.{what}-{os.getpid()}") for what in ("tmp", "old"))
+    temporary = out.with_name(f"{out.name}.tmp-{os.getpid()}")
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         yield temporary
         for path in (*temporary.rglob("*"), temporary):
             sync(path)
-        if out.exists():
-            shutil.rmtree(older, ignore_errors=True)
-            out.rename(older)
-        try:
-            temporary.rename(out)
-        except OSError:
-            if older.exists():
-                older.rename(out)
-            raise
-        sync(out.resolve().parent)
-        shutil.rmtree(older, ignore_errors=True)
+        put_in_place(temporary, out)
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{out}: the model cannot be written ({_reason(error)}); nothing was left there") from error
     finally:

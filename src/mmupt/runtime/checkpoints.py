@@ -89,7 +89,7 @@ def _seal(temporary: Path, folder: Path) -> None:
     (temporary / _MANIFEST).write_text(json.dumps({"files": files}, indent=2) + "\n", encoding="utf-8")
     for path in (*temporary.rglob("*"), temporary):
         sync(path)
-    _put_in_place(temporary, folder)
+    put_in_place(temporary, folder)
 
 
 def _refused(folder: Path, work: Callable[[], None]) -> None:
@@ -153,9 +153,10 @@ def prune(parent: Path, keep_last: int, *, keep: Collection[int] = ()) -> None:
         shutil.rmtree(doomed)
 
 
-def _put_in_place(temporary: Path, folder: Path) -> None:
-    """A folder cannot replace a full one in one step: the older one waits under `.old-PID`, and `_tidy` puts it back
-    if the process dies in between."""
+def put_in_place(temporary: Path, folder: Path) -> None:
+    """Renames `temporary` to `folder`, which is replaced if it is there. That cannot be done in one step: the older one
+    waits under `.old-PID`, and comes back where the rename fails (among checkpoints also, by `_tidy`, where the process
+    dies in between)."""
     older = folder.with_name(f"{folder.name}.old-{os.getpid()}")
     if folder.exists():
         shutil.rmtree(older, ignore_errors=True)
